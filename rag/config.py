@@ -1,0 +1,156 @@
+"""Settings, and where each came from: defaults < ``rag.toml`` < ``RAG_*`` < flags.
+
+A setting that nobody knows is refused, with the layer that holds it; so is one out of bounds.
+Only the two stories and the command line unpack ``Settings``; stages take plain arguments.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from rag.errors import UsageError
+
+CONFIG_FILE = "rag.toml"
+_ENV_PREFIX = "RAG_"
+
+
+def _bounded(default: Any, low: float, high: float) -> Any:
+    return field(default=default, metadata={"low": low, "high": high})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a user can choose.
+
+    Attributes:
+        corpus: Folder (or file) that ``rag index`` reads when none is named.
+        index: Folder of the index.
+        models: Folder of the models; "" means a per-user cache.
+        embedder: Catalogue name, sentence-transformers folder, hub name, or ``hash``.
+        llm: Catalogue name, GGUF file, or ``extractive``.
+        offline: Never fetch anything.
+        threads: Threads of the language model; 0 means one a core.
+        context_tokens: Context of the language model.
+        passages: Passages retrieved for a question.
+        evidence: Evidence sentences shown to the model.
+        max_answer_tokens: Longest answer.
+        max_claims: Most sentences in an answer.
+        answer_threshold: Least probability that the documents answer, below which they are
+            said not to.
+        support_threshold: Least support at which a claim is shown.
+        max_file_mb: Larger files are skipped, in units of 10**6 bytes.
+    """
+
+    corpus: str = "seeds"
+    index: str = "index"
+    models: str = ""
+    embedder: str = "all-minilm-l6-v2"
+    llm: str = "qwen2.5-coder-1.5b-instruct-q4_k_m"
+    offline: bool = False
+    threads: int = _bounded(0, 0, 256)
+    context_tokens: int = _bounded(4096, 512, 131072)
+    passages: int = _bounded(12, 1, 200)
+    evidence: int = _bounded(9, 1, 50)
+    max_answer_tokens: int = _bounded(120, 8, 2048)
+    max_claims: int = _bounded(3, 1, 20)
+    answer_threshold: float = _bounded(0.5, 0.0, 1.0)
+    support_threshold: float = _bounded(0.5, 0.0, 1.0)
+    max_file_mb: float = _bounded(50.0, 0.001, 100000.0)
+
+
+def load(
+    *,
+    config_file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Merge the layers.
+
+    Args:
+        config_file: A file the user named (must exist); None means ``rag.toml`` if there is one.
+        environment: Variables to read; None means the process's own.
+        flags: Settings from the command line; None values are not set.
+
+    Raises:
+        UsageError: An unknown setting or a value that does not fit, naming the layer.
+    """
+    environment = os.environ if environment is None else environment
+    layers = [
+        (
+            str(config_file or CONFIG_FILE),
+            _from_file(config_file),
+        ),
+        (
+            "environment",
+            {
+                name[len(_ENV_PREFIX) :].lower(): value
+                for name, value in environment.items()
+                if name.startswith(_ENV_PREFIX)
+            },
+        ),
+        ("command line", {k: v for k, v in (flags or {}).items() if v is not None}),
+    ]
+    known = {spec.name: spec for spec in fields(Settings)}
+    values: dict[str, Any] = {}
+    for layer, found in layers:
+        for name, raw in found.items():
+            if name not in known:
+                raise UsageError(
+                    f"unknown setting {_spelled(name, layer)} in {layer}",
+                    hint="known settings: " + ", ".join(sorted(known)),
+                )
+            values[name] = _convert(raw, known[name], layer)
+    return Settings(**values)
+
+
+def _spelled(name: str, layer: str) -> str:
+    return f"{_ENV_PREFIX}{name.upper()}" if layer == "environment" else name
+
+
+def _from_file(config_file: Path | None) -> dict[str, Any]:
+    path = config_file or Path(CONFIG_FILE)
+    if not path.is_file():
+        if config_file is None:
+            return {}
+        raise UsageError(f"no configuration file {path}", hint="name an existing --config FILE")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UsageError(
+            f"{path} cannot be read: {error}", hint="it must be a TOML file of settings"
+        ) from error
+
+
+def _convert(raw: Any, spec: Any, layer: str) -> Any:
+    """Turn a layer's value into the setting's type, checked against its bounds."""
+    kind = {"str": str, "bool": bool, "int": int, "float": float}[spec.type]
+    name = _spelled(spec.name, layer)
+    value: Any = raw
+    if kind is bool and isinstance(raw, str):
+        words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+        value = words.get(raw.strip().lower(), raw)
+    elif kind in (int, float) and isinstance(raw, (str, int, float)) and not isinstance(raw, bool):
+        try:
+            value = kind(raw) if not (kind is int and isinstance(raw, float)) else raw
+        except ValueError:
+            value = raw
+    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+        raise UsageError(
+            f"{name} in {layer} must be {_KIND_WORDS[kind]}, not {raw!r}",
+            hint=f"the default is {spec.default!r}",
+        )
+    low, high = spec.metadata.get("low"), spec.metadata.get("high")
+    if low is not None and not low <= value <= high:
+        raise UsageError(
+            f"{name} in {layer} is {value}, outside {low} to {high}",
+            hint=f"the default is {spec.default!r}",
+        )
+    return value
+
+
+_KIND_WORDS = {str: "text", bool: "true or false", int: "a whole number", float: "a number"}

@@ -1,0 +1,159 @@
+"""What a text says of itself: title, date, author, and the acronyms it defines."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from rag.records import Acronym
+
+_MONTHS = {
+    name: number
+    for number, names in enumerate(
+        ("january jan", "february feb", "march mar", "april apr", "may", "june jun", "july jul",
+         "august aug", "september sept sep", "october oct", "november nov", "december dec"), 1
+    )
+    for name in names.split()
+}  # fmt: skip
+_MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
+_DAY_MONTH = re.compile(
+    rf"\b(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? (?P<month>{_MONTH})\.?,? (?P<year>\d{{4}})\b", re.I
+)
+_MONTH_DAY = re.compile(
+    rf"\b(?P<month>{_MONTH})\.? (?P<day>\d{{1,2}})(?:st|nd|rd|th)?,? (?P<year>\d{{4}})\b", re.I
+)
+_ISO = re.compile(r"\b(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})\b")
+_NAME = re.compile(
+    r"(?:by\s+)?(?P<name>(?:[A-ZÀ-Þ][\w'’.-]*)(?:\s+(?:de|van|von|der|den|la|le|al|bin|[A-ZÀ-Þ][\w'’.-]*)){1,3})",
+)
+_BYLINE = re.compile(r"(?:written )?by\s+(?P<name>[A-ZÀ-Þ].{2,80})", re.I)
+_FRONT = re.compile(r"\ufeff?---\r?\n(?P<body>.*?)\r?\n(?:---|\.\.\.)\s*?(?:\r?\n|\Z)", re.DOTALL)
+_FRONT_LINE = re.compile(r"^(title|date|authors?)\s*:\s*(.+?)\s*$", re.I | re.M)
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """Title, ISO date and author; "" where the text does not show one."""
+
+    title: str = ""
+    date: str = ""
+    author: str = ""
+
+
+def front_matter(text: str) -> int:
+    """The length of a YAML front matter block, 0 where there is none."""
+    match = _FRONT.match(text)
+    return match.end() if match else 0
+
+
+def find_date(text: str) -> str:
+    """The first complete date in a text, as ISO, or ""."""
+    found = [m for p in (_DAY_MONTH, _MONTH_DAY, _ISO) if (m := p.search(text))]
+    if not found:
+        return ""
+    match = min(found, key=lambda m: m.start())
+    month = match["month"].lower()
+    number = _MONTHS.get(month) or (int(month) if month.isdigit() else 0)
+    day = int(match["day"])
+    if not (1 <= number <= 12 and 1 <= day <= 31):
+        return ""
+    return f"{match['year']}-{number:02d}-{day:02d}"
+
+
+def describe(text: str, *, head: list[tuple[str, bool]], repeated: set[str]) -> Description:
+    """Read title, date and author off the top of a document.
+
+    Args:
+        text: The whole stored text (for its front matter).
+        head: The first blocks as a reader sees them, each with whether it is marked as a heading.
+        repeated: Short lines that come again further down: page headers, mostly the title.
+    """
+    found = {"title": "", "date": "", "author": ""}
+    if match := _FRONT.match(text):
+        for key, value in _FRONT_LINE.findall(match["body"]):
+            found["author" if key.lower().startswith("author") else key.lower()] = value.strip("\"'[]")
+        found["date"] = find_date(found["date"]) or found["date"]
+    lines = [line for line, _ in head]
+    title_at = _title(head, repeated)
+    title = lines[title_at] if title_at is not None else ""
+    author = ""
+    for line in lines[: (title_at or 0) + 4]:
+        if match := _BYLINE.fullmatch(line):
+            author = match["name"]
+            break
+    if not author and title_at is not None and title_at + 1 < len(lines):
+        after = lines[title_at + 1]
+        if (match := _NAME.fullmatch(after)) and not find_date(after):
+            author = match["name"]
+    date = next((find_date(line) for line in lines if len(line) < 60 and find_date(line)), "")
+    if not date:
+        date = next((found_ for line in lines[:3] if (found_ := find_date(line))), "")
+    return Description(
+        title=found["title"] or title.rstrip(".") or _opening(lines),
+        date=found["date"] or date,
+        author=found["author"] or author,
+    )
+
+
+def _title(head: list[tuple[str, bool]], repeated: set[str]) -> int | None:
+    """Where the title stands among the first blocks: a marked heading, a page header, a headline."""
+    best: tuple[int, int] | None = None
+    for at, (line, heading) in enumerate(head[:8]):
+        count = len(line.split())
+        if count > 25 or find_date(line) == line:
+            if count > 25 and not heading:
+                break  # the text has begun
+            continue
+        rank = 3 if heading else 2 if line in repeated else 1
+        if rank == 1 and (line.endswith((".", ":", ";", ",", "?")) or count > 20):
+            continue
+        worth = rank * 100 + min(count, 20)
+        if best is None or worth > best[0]:
+            best = (worth, at)
+    return best[1] if best else None
+
+
+def _opening(lines: list[str], length: int = 80) -> str:
+    """The first words of a text that has no title."""
+    first = lines[0] if lines else ""
+    return first if len(first) <= length else first[:length].rsplit(" ", 1)[0] + " …"
+
+
+_SHORT = re.compile(r"\(\s*([^\W\d_][\w&/-]{1,9})\s*\)")
+
+
+def acronyms(text: str) -> list[Acronym]:
+    """``Long Form (LF)`` pairs of a cleaned text.
+
+    Schwartz and Hearst, "A simple algorithm for identifying abbreviation definitions in
+    biomedical text", PSB 2003: the characters of the short form are matched from its end against
+    at most ``min(len + 5, 2 * len)`` words before the bracket; the first must begin a word.
+    """
+    found: dict[str, Acronym] = {}
+    for match in _SHORT.finditer(text):
+        short = match.group(1)
+        if sum(c.isupper() for c in short) < 2:
+            continue
+        before = text[max(0, match.start() - 200) : match.start()].split()
+        window = " ".join(before[-min(len(short) + 5, len(short) * 2) :])
+        long = _long_form(short, window)
+        if long and len(long) > len(short) and short.lower() not in long.lower().split():
+            found.setdefault(short, Acronym(short, long))
+    return list(found.values())
+
+
+def _long_form(short: str, window: str) -> str:
+    at = len(window) - 1
+    for index in range(len(short) - 1, -1, -1):
+        wanted = short[index].lower()
+        if not wanted.isalnum():
+            continue
+        while at >= 0 and (
+            window[at].lower() != wanted
+            or (index == 0 and at > 0 and window[at - 1].isalnum())
+        ):
+            at -= 1
+        if at < 0:
+            return ""
+        at -= 1
+    return window[window.rfind(" ", 0, at + 1) + 1 :].strip("\"'“”‘’(), ")

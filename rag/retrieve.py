@@ -1,0 +1,96 @@
+"""Question to passages: dense and lexical search, fused by reciprocal rank.
+
+Acronyms that any document of the corpus defines are expanded both ways first, because a document
+that spells a name out and one that only abbreviates it otherwise never meet.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from rag.dense import DenseIndex
+from rag.errors import UsageError
+from rag.records import Acronym, Embedder, FloatMatrix, Hit
+from rag.store import Store
+from rag.words import terms
+
+RRF_K = 60
+_POOL = 100  # hits taken from each stage before fusion
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question as it is searched.
+
+    Attributes:
+        text: The question with acronyms expanded.
+        vector: float32 (dimension,), of unit length.
+        terms: Stems of its content words, without repeats.
+    """
+
+    text: str
+    vector: FloatMatrix
+    terms: tuple[str, ...]
+
+
+def make_query(question: str, *, embedder: Embedder, acronyms: list[Acronym]) -> Query:
+    """Expand and embed a question.
+
+    Raises:
+        UsageError: It is empty, or longer than the embedder reads.
+    """
+    question = " ".join(question.split())
+    if not question:
+        raise UsageError("the question is empty", hint='ask something: rag ask "Why …?"')
+    if len(question) > 100 * embedder.max_tokens or embedder.count(question) > embedder.max_tokens:
+        raise UsageError(
+            f"the question is too long: {len(question.split()):,} words; the embedder reads"
+            f" {embedder.max_tokens} tokens, about {embedder.max_tokens * 3 // 4} words",
+            hint="ask one short question; long background belongs among the documents",
+        )
+    text = expand(question, acronyms)
+    if embedder.count(text) > embedder.max_tokens:
+        text = question
+    return Query(text, embedder.embed([text])[0], tuple(dict.fromkeys(terms(text))))
+
+
+def expand(question: str, acronyms: list[Acronym]) -> str:
+    """Put ``CAI (Comprehensive Agreement on Investment)`` for ``CAI``, and the other way round."""
+    done: set[str] = set()
+    for acronym in acronyms:
+        short, long = re.escape(acronym.short), re.escape(acronym.long)
+        if acronym.short in done:
+            continue
+        both = f"{acronym.long} ({acronym.short})"
+        has_short = re.search(rf"\b{short}\b", question)
+        has_long = re.search(rf"\b{long}\b", question, re.IGNORECASE)
+        if has_short and not has_long:
+            done.add(acronym.short)
+            question = question[: has_short.start()] + both + question[has_short.end() :]
+        elif has_long and not has_short:
+            done.add(acronym.short)
+            question = f"{question[: has_long.end()]} ({acronym.short}){question[has_long.end() :]}"
+    return question
+
+
+def retrieve(query: Query, *, store: Store, dense: DenseIndex, limit: int) -> list[Hit]:
+    """The best passages, best first.
+
+    Reciprocal rank fusion: the sum over stages of ``1 / (60 + rank)``; Cormack, Clarke and
+    Buettcher, SIGIR 2009.
+    """
+    stages = {
+        "dense": dense.search(query.vector, _POOL),
+        "lexical": store.lexical_search(query.terms, _POOL),
+    }
+    fused: dict[int, float] = {}
+    ranks: dict[int, dict[str, int]] = {}
+    scores: dict[int, dict[str, float]] = {}
+    for stage, found in stages.items():
+        for rank, (passage_id, score) in enumerate(found, 1):
+            fused[passage_id] = fused.get(passage_id, 0.0) + 1.0 / (RRF_K + rank)
+            ranks.setdefault(passage_id, {})[stage] = rank
+            scores.setdefault(passage_id, {})[stage] = score
+    best = sorted(fused, key=lambda passage_id: (-fused[passage_id], passage_id))[:limit]
+    return [store.hit(id_, fused[id_], ranks[id_], scores[id_]) for id_ in best]

@@ -1,0 +1,117 @@
+"""What counts as a word, a number and a name: one analyser for search, evidence and verification."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import Any
+
+# Function words only: words that carry no content whichever question is asked.
+STOPWORDS = frozenset(
+    "a about above after again against all also am an and any are aren't as at be because been "
+    "before being below between both but by can cannot could did do does doing down during each "
+    "few for from further had has have having he her here hers herself him himself his how i if "
+    "in into is it its itself just let me more most my myself no nor not of off on once only or "
+    "other our ours ourselves out over own s same she should so some such t than that the their "
+    "theirs them themselves then there these they this those through to too under until up us "
+    "very was we were what when where which while who whom whose why will with would you your "
+    "yours yourself yourselves".split()
+)
+NEGATIONS = frozenset(
+    "no not never none nothing nobody neither nor cannot without refuse refused refuses refusing "
+    "reject rejected rejects deny denied denies fail failed fails unable hardly non".split()
+)
+
+_CJK = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
+_WORD = re.compile(rf"[{_CJK}]+|[^\W_{_CJK}]+(?:['’][^\W\d_]+)?", re.UNICODE)
+_CJK_RUN = re.compile(rf"[{_CJK}]+")
+_APOSTROPHE = re.compile(r"['’].*$")
+_DOTTED = re.compile(r"\b(?:[^\W\d_]\.){2,}")  # U.S., e.g.
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
+_NAME = re.compile(r"[^\W\d_]*[A-ZÀ-ÖØ-Þ][^\W\d_]+|[A-Z]{2,}")
+_NUMBER_WORDS = {
+    word: str(value)
+    for value, word in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+        "fifteen sixteen seventeen eighteen nineteen twenty".split()
+    )
+} | {"thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70",
+     "eighty": "80", "ninety": "90", "hundred": "100"}  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def _stemmer() -> Any:
+    import snowballstemmer
+
+    return snowballstemmer.stemmer("english")
+
+
+@lru_cache(maxsize=100_000)
+def stem(word: str) -> str:
+    """The Snowball (Porter 2) stem of a lower-case word."""
+    return str(_stemmer().stemWord(word))
+
+
+def tokens(text: str) -> list[str]:
+    """Lower-case words in order; runs of Chinese, Japanese or Korean as overlapping bigrams.
+
+    ``U.S.`` becomes ``us`` kept apart from the pronoun as ``u.s`` would be: dotted initials lose
+    their dots and capitals ``US`` becomes ``usa``, since a search that drops "us" as a stop word
+    would lose the country.
+    """
+    text = unicodedata.normalize("NFKC", text)
+    text = _DOTTED.sub(lambda match: match.group().replace(".", ""), text)
+    found: list[str] = []
+    for match in _WORD.finditer(text):
+        word = match.group()
+        if _CJK_RUN.fullmatch(word):
+            found += [word] if len(word) == 1 else [word[i : i + 2] for i in range(len(word) - 1)]
+        elif word == "US":
+            found.append("usa")
+        else:
+            found.append(_APOSTROPHE.sub("", word).lower())
+    return found
+
+
+def terms(text: str) -> list[str]:
+    """Stems of the content words, in order, repeats kept."""
+    return [stem(word) for word in tokens(text) if word not in STOPWORDS]
+
+
+def numbers(text: str) -> set[str]:
+    """The numbers in a text in one spelling: ``2,257`` and ``2257`` agree, ``seven`` is ``7``."""
+    text = unicodedata.normalize("NFKC", text)
+    found = set()
+    for match in _NUMBER.finditer(text):
+        raw = match.group()
+        found.add(raw.replace(",", "") if _THOUSANDS.fullmatch(raw) else raw.replace(",", "."))
+    return found | {
+        _NUMBER_WORDS[word] for word in re.findall(r"[a-z]+", text.lower()) if word in _NUMBER_WORDS
+    }
+
+
+def figures(text: str) -> set[str]:
+    """Only the numbers written in digits: those a claim must not invent."""
+    return {n for n in numbers(re.sub(r"[^\W\d_]+(?=\W|$)", " ", text)) if n}
+
+
+def names(text: str) -> set[str]:
+    """Stems of capitalised words that do not merely open a sentence: people, places, bodies."""
+    found: set[str] = set()
+    for match in _NAME.finditer(_DOTTED.sub(lambda m: m.group().replace(".", ""), text)):
+        before = text[: match.start()].rstrip("\"'“”‘’([ ")
+        opens = not before or before[-1] in ".!?:"
+        word = match.group()
+        if word.lower() in STOPWORDS and word != "US":
+            continue
+        if opens and not word[1:].isupper():
+            continue
+        found.update(terms(word))
+    return found
+
+
+def negated(text: str) -> bool:
+    """Whether the text contains a word of negation."""
+    return any(word in NEGATIONS for word in tokens(text)) or "n't" in text.replace("’", "'")
