@@ -91,16 +91,16 @@ def _ranks(values: list[float]) -> list[int]:
     return ranks
 
 
-def _lead(hit: Hit, at: int, store: Store) -> str:
+def _lead(hit: Hit, at: int, store: Store) -> Sentence | None:
     """The sentence before, where this one leans on it."""
     sentence = hit.passage.sentences[at]
     if not _NEEDS_LEAD.match(sentence.clean):
-        return ""
+        return None
     before = (
         hit.passage.sentences[at - 1]
         if at
         else store.sentence_before(hit.document.id, sentence.start)
     )
     if before is None or len(before.clean.split()) > _MAX_LEAD_WORDS:
-        return ""
-    return before.clean
+        return None
+    return before

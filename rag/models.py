@@ -25,7 +25,6 @@ import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -583,6 +582,8 @@ def _fetch_snapshot(name: str, home: Path, endpoint: str | None) -> None:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
+    if home.is_dir():  # another process finished it while this one came to the lock
+        return
     disable_progress_bars()
     staging = home.with_name(f".{home.name}.part")
     look_up = partial(HfApi(endpoint=endpoint).model_info, name, timeout=_HUB_SECONDS)
@@ -617,19 +618,23 @@ _T = TypeVar("_T")
 
 def _within(seconds: float, call: Callable[[], _T]) -> _T:
     """Call, but wait no longer: name look-up and a row of dead addresses outlast time-outs."""
-    outcome: Future[_T] = Future()
+    results: list[_T] = []
+    errors: list[Exception] = []
 
     def run() -> None:
         try:
-            outcome.set_result(call())
-        except BaseException as error:  # for the waiting thread
-            outcome.set_exception(error)
+            results.append(call())
+        except Exception as error:  # for the waiting thread
+            errors.append(error)
 
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        return outcome.result(timeout=seconds)
-    except TimeoutError:
-        raise _StepFailed(f"no answer within {seconds:.0f} s") from None
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if errors:
+        raise errors[0]
+    if not results:
+        raise _StepFailed(f"no answer within {seconds:.0f} s")
+    return results[0]
 
 
 @contextmanager

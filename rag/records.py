@@ -6,6 +6,7 @@ Offsets are Python string code points into ``Document.text``, end exclusive, so 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -129,7 +130,7 @@ class Evidence:
         start: Offset of the sentence that is cited.
         end: Offset behind it.
         clean: The cited sentence as a reader sees it.
-        lead: What is put before it so that it can be understood alone; "" if nothing.
+        lead: The sentence before, where this one cannot be understood alone; else None.
         passage_id: The passage that brought it in.
         score: Selection score; larger is better, comparable within one question only.
         cosine: Similarity to the question, -1 to 1.
@@ -139,7 +140,7 @@ class Evidence:
     start: int
     end: int
     clean: str
-    lead: str
+    lead: Sentence | None
     passage_id: int
     score: float
     cosine: float
@@ -147,7 +148,7 @@ class Evidence:
     @property
     def shown(self) -> str:
         """What the model reads."""
-        return f"{self.lead} {self.clean}" if self.lead else self.clean
+        return f"{self.lead.clean} {self.clean}" if self.lead else self.clean
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,32 @@ class Citation:
     quote: str
 
 
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the language model reads, as token ids.
+
+    Kept as pieces, not as one list, so that what was read before can be told apart from what is
+    new.
+
+    Attributes:
+        pieces: Token ids in reading order; the first piece never changes between questions.
+        question: What is asked, with acronyms expanded.
+        evidence: The evidence that fitted, in the order in which it is shown.
+        dropped: How many pieces of evidence were left out because the context is full.
+    """
+
+    pieces: tuple[tuple[int, ...], ...]
+    question: str
+    evidence: tuple[Evidence, ...]
+    dropped: int = 0
+
+    @property
+    def tokens(self) -> list[int]:
+        """All pieces joined."""
+        return [token for piece in self.pieces for token in piece]
+
+
+Message = dict[str, str]
 Verdict = Literal["supported", "unsupported"]
 Status = Literal["answered", "unanswerable", "error"]
 
@@ -245,6 +272,50 @@ class Answer:
     llm: str = ""
     index_generation: int = 0
     documents_searched: int = 0
+
+
+class Generator(Protocol):
+    """A language model that reads token ids and writes sentences."""
+
+    @property
+    def name(self) -> str:
+        """What answers are stamped with."""
+        ...
+
+    @property
+    def context_tokens(self) -> int:
+        """The most tokens that prompt and answer may have together."""
+        ...
+
+    def chat(self, messages: list[Message]) -> str:
+        """The model's own chat template around some messages, ready for an answer."""
+        ...
+
+    def tokenize(self, text: str, *, special: bool) -> list[int]:
+        """Token ids of a text; control tokens are recognised only where ``special``."""
+        ...
+
+    def read(self, prompt: Prompt) -> int:
+        """Read a prompt; returns how many of its tokens were known from before."""
+        ...
+
+    def log_odds(self, yes: str, no: str) -> float:
+        """How much likelier the model finds ``yes`` than ``no`` as what comes next (logits)."""
+        ...
+
+    def sentences(self, opening: str, *, max_tokens: int, limit: int) -> Iterator[str]:
+        """Write after ``opening``, greedily; each sentence is yielded as it closes."""
+        ...
+
+    @property
+    def written(self) -> int:
+        """Tokens written since the last ``read``."""
+        ...
+
+    @property
+    def first_token_at(self) -> float:
+        """``time.perf_counter()`` when the first token since ``read`` was there; 0.0 before."""
+        ...
 
 
 class Embedder(Protocol):

@@ -200,6 +200,11 @@ class _HubHandler(BaseHTTPRequestHandler):
             self.close_connection = self.hub.cut_after is not None
 
 
+class _HubServer(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Clients may hang up; what else goes wrong here shows in what they receive."""
+
+
 @pytest.fixture
 def hub() -> Iterator[Hub]:
     """A hub on the loopback interface; the client is the real one."""
@@ -207,7 +212,7 @@ def hub() -> Iterator[Hub]:
     class Handler(_HubHandler):
         pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _HubServer(("127.0.0.1", 0), Handler)
     Handler.hub = Hub(f"http://127.0.0.1:{server.server_address[1]}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

@@ -1,0 +1,263 @@
+"""STORY 2, a question's: retrieve -> select evidence -> compose -> generate -> verify -> answer.
+
+``Engine`` is opened once and answers any number of questions; every asker (one question, a chat,
+a list, a gold set) calls ``Engine.answer`` and adds nothing to it.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from rag.compose import ANSWER_OPENING, NO, YES, compose
+from rag.dense import DenseIndex
+from rag.evidence import select_evidence
+from rag.records import (
+    Answer,
+    Citation,
+    Claim,
+    Embedder,
+    Evidence,
+    Generator,
+    Hit,
+    Retrieved,
+    Stats,
+)
+from rag.retrieve import Query, make_query, retrieve
+from rag.store import Store
+from rag.verify import Span, Support, spans_of, support
+from rag.words import terms
+
+REFUSAL = "The documents do not answer this."
+# P(the documents answer) = sigmoid(bias + odds * judge's log odds + cosine * best cosine).
+# Fitted by bench/fit_answerability.py; see docs/experiments.md.
+_BIAS, _ODDS, _COSINE = 0.0, 1.0, 0.0
+_NEAREST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is retrieved, shown and written, and how sure it must be."""
+
+    passages: int
+    evidence: int
+    max_answer_tokens: int
+    max_claims: int
+    answer_threshold: float
+    support_threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Everything that is loaded once: one generation of an index, and two models."""
+
+    store: Store
+    dense: DenseIndex
+    embedder: Embedder
+    generator: Generator
+    limits: Limits
+
+    def search(self, question: str, limit: int) -> tuple[Query, list[Hit]]:
+        """Retrieval only."""
+        query = make_query(question, embedder=self.embedder, acronyms=self.store.acronyms())
+        return query, retrieve(query, store=self.store, dense=self.dense, limit=limit)
+
+    def answer(
+        self,
+        question: str,
+        *,
+        standalone: str | None = None,
+        on_claim: Callable[[Claim, tuple[Citation, ...]], None] | None = None,
+    ) -> Answer:
+        """Answer one question.
+
+        Args:
+            question: As the person asked it.
+            standalone: The same, understandable without what was said before.
+            on_claim: Called with each claim, and the citations that are new with it, as soon as
+                the claim is verified.
+
+        Raises:
+            UsageError: The question is empty or too long.
+        """
+        started = time.perf_counter()
+        limits = self.limits
+        asked = " ".join((standalone or question).split())
+        query, hits = self.search(asked, limits.passages)
+        evidence = select_evidence(query, hits, store=self.store, limit=limits.evidence)
+        retrieved_at = time.perf_counter()
+        prompt = compose(
+            query.text,
+            evidence,
+            generator=self.generator,
+            answer_tokens=limits.max_answer_tokens,
+        )
+        reused = self.generator.read(prompt)
+        answerability = _answerability(
+            self.generator.log_odds(YES, NO), max((e.cosine for e in evidence), default=0.0)
+        )
+        book = _Citations(self.store)
+        claims: list[Claim] = []
+        dropped: list[Claim] = []
+        if evidence and answerability >= limits.answer_threshold:
+            check = _Verifier(self, query, prompt.evidence)
+            said: set[str] = set()
+            for sentence in self.generator.sentences(
+                ANSWER_OPENING, max_tokens=limits.max_answer_tokens, limit=limits.max_claims
+            ):
+                text = _claim_text(sentence)
+                if not text or text in said:
+                    break
+                said.add(text)
+                found = check(text)
+                if found.reason:
+                    dropped.append(
+                        Claim(text, (), "unsupported", round(found.score, 4), found.reason)
+                    )
+                    continue
+                known = len(book.citations)
+                labels = tuple(dict.fromkeys(book.label(span) for span in found.spans))
+                claims.append(Claim(text, labels, "supported", round(found.score, 4)))
+                if on_claim:
+                    on_claim(claims[-1], tuple(book.citations[known:]))
+        ended = time.perf_counter()
+        first_at = self.generator.first_token_at or ended
+        return Answer(
+            question=question,
+            standalone_question=asked if standalone else question,
+            status="answered" if claims else "unanswerable",
+            answer=" ".join(map(cited, claims)) if claims else REFUSAL,
+            claims=tuple(claims),
+            citations=tuple(book.citations),
+            retrieved=tuple(
+                Retrieved(h.document.path, h.passage.start, h.passage.end, round(h.score, 6))
+                for h in hits
+            ),
+            dropped=tuple(dropped),
+            nearest=() if claims else self._nearest(evidence),
+            answerability=round(answerability, 4),
+            stats=Stats(
+                retrieve_ms=round((retrieved_at - started) * 1000),
+                first_token_ms=round((first_at - started) * 1000),
+                total_ms=round((ended - started) * 1000),
+                prompt_tokens=len(prompt.tokens),
+                reused_tokens=reused,
+                answer_tokens=self.generator.written,
+                evidence_offered=len(prompt.evidence),
+                evidence_dropped=prompt.dropped,
+            ),
+            embedder=self.embedder.name,
+            llm=self.generator.name,
+            index_generation=self.store.generation,
+            documents_searched=len(self.store.documents()),
+        )
+
+    def _nearest(self, evidence: list[Evidence]) -> tuple[Citation, ...]:
+        """What a person may look at where there is no answer."""
+        book = _Citations(self.store)
+        for item in evidence[:_NEAREST]:
+            book.label(Span(item.document, item.start, item.end, item.clean))
+        return tuple(book.citations)
+
+
+def cited(claim: Claim) -> str:
+    """A claim as it stands in the answer: its labels before its full stop."""
+    return f"{claim.text} {''.join(f'[{label}]' for label in claim.labels)}."
+
+
+def _answerability(log_odds: float, cosine: float) -> float:
+    """The probability, 0 to 1, that the documents answer the question."""
+    logit = _BIAS + _ODDS * log_odds + _COSINE * cosine
+    return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
+
+
+def _claim_text(sentence: str) -> str:
+    """A sentence without list marks, invented labels, and its full stop."""
+    text = re.sub(r"\s*\[\d+\]", "", sentence)
+    text = re.sub(r"^(?:[-*•]|Answer:)\s*", "", " ".join(text.split()))
+    return text.rstrip(" .;")
+
+
+class _Citations:
+    """Labels 1, 2, 3 in order of first use; a label always means the same span."""
+
+    def __init__(self, store: Store) -> None:
+        self.citations: list[Citation] = []
+        self._store = store
+        self._labels: dict[tuple[int, int, int], int] = {}
+        self._texts: dict[int, tuple[str, list[int]]] = {}
+
+    def label(self, span: Span) -> int:
+        key = (span.document.id, span.start, span.end)
+        if key not in self._labels:
+            self._labels[key] = len(self.citations) + 1
+            self.citations.append(self._citation(self._labels[key], span))
+        return self._labels[key]
+
+    def _citation(self, label: int, span: Span) -> Citation:
+        document = span.document
+        if document.id not in self._texts:
+            text = self._store.text(document.id)
+            self._texts[document.id] = (text, [m.end() for m in re.finditer(r"\r\n|\r|\n", text)])
+        text, newlines = self._texts[document.id]
+        return Citation(
+            label=label,
+            document=document.path,
+            title=document.title,
+            page=None,
+            start=span.start,
+            end=span.end,
+            line_start=bisect.bisect_right(newlines, span.start) + 1,
+            line_end=bisect.bisect_right(newlines, span.end - 1) + 1,
+            quote=text[span.start : span.end],
+        )
+
+
+class _Verifier:
+    """Checks claims against what the model was shown; embeds those texts once, when first asked."""
+
+    def __init__(self, engine: Engine, query: Query, evidence: tuple[Evidence, ...]) -> None:
+        self._engine = engine
+        self._query = query
+        self._spans = spans_of(evidence)
+        self._vectors = engine.embedder.embed([span.clean for span in self._spans])
+        frequency = engine.store.passage_frequency(
+            term for span in self._spans for term in terms(span.clean)
+        )
+        total = engine.store.counts()["passages"] + 1
+        self._rarity = {t: math.log(1 + total / (1 + n)) for t, n in frequency.items()}
+
+    def __call__(self, claim: str) -> Support:
+        engine = self._engine
+        return support(
+            claim,
+            self._spans,
+            question=self._query.text,
+            claim_vector=engine.embedder.embed([claim[:1000]])[0],
+            span_vectors=self._vectors,
+            rarity=self._rarity,
+            threshold=engine.limits.support_threshold,
+        )
+
+
+def failed(question: str, error: Exception, *, embedder: str, llm: str, generation: int) -> Answer:
+    """The answer of a question that could not be worked on."""
+    from rag.errors import RagError
+    from rag.records import Failure
+
+    known = isinstance(error, RagError)
+    return replace(
+        Answer(question=question, standalone_question=question, status="error", answer=""),
+        error=Failure(
+            kind=error.kind if isinstance(error, RagError) else "bug",
+            message=str(error),
+            hint=error.hint if isinstance(error, RagError) else "" if known else "",
+        ),
+        embedder=embedder,
+        llm=llm,
+        index_generation=generation,
+    )

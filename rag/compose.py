@@ -1,0 +1,113 @@
+"""Prompt template and evidence to token ids within a budget.
+
+Template parts are tokenised with control tokens on; the question and document text with them off.
+What is not template never shares a token with it, and cannot end its own part of the prompt.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+from rag.errors import UsageError
+from rag.records import Evidence, Generator, Message, Prompt
+
+# What the model is made to write before its answer, and the two ways in which it may go on.
+JUDGE, YES, NO = "Stated:", " yes", " no"
+ANSWER_OPENING = f"{YES}\nAnswer:"
+_ROLE = re.compile(r"^\[(system|user|assistant)\]\n", re.MULTILINE)
+_MARK = "\ue000{}\ue001"  # private-use characters: no chat template contains them
+_SPLIT = re.compile("\ue000(.*?)\ue001")
+_FIELDS = {"evidence", "question"}
+
+
+@cache
+def template(name: str) -> list[Message]:
+    """The messages of ``prompts/<name>.txt`` with marks where the fields go.
+
+    Raises:
+        UsageError: The file lacks a field or names an unknown one.
+    """
+    text = _prompt_file(name).read_text(encoding="utf-8")
+    parsed = Template(text)
+    if not parsed.is_valid() or set(parsed.get_identifiers()) != _FIELDS:
+        raise UsageError(
+            f"prompts/{name}.txt must hold {sorted(_FIELDS)} and no other $ field",
+            hint="write $$ for a dollar sign",
+        )
+    filled = parsed.substitute({field: _MARK.format(field) for field in _FIELDS})
+    parts = _ROLE.split(filled)[1:]
+    return [
+        {"role": role, "content": content.rstrip("\n")}
+        for role, content in zip(parts[::2], parts[1::2], strict=True)
+    ]
+
+
+def _prompt_file(name: str) -> Path:
+    """In the wheel the templates lie inside the package, in a checkout beside it."""
+    packaged = Path(str(resources.files("rag"))) / "_prompts" / f"{name}.txt"
+    return packaged if packaged.is_file() else Path(__file__).parents[1] / "prompts" / f"{name}.txt"
+
+
+def compose(
+    question: str,
+    evidence: list[Evidence],
+    *,
+    generator: Generator,
+    answer_tokens: int,
+    name: str = "answer",
+) -> Prompt:
+    """Put a question and its evidence into the template.
+
+    Args:
+        question: What is asked, acronyms expanded.
+        evidence: Best first; the least goes first where the context is full.
+        generator: For its chat template, tokenizer and context.
+        answer_tokens: Room to leave for the answer.
+
+    Raises:
+        UsageError: The question alone does not fit.
+    """
+    rendered = generator.chat(template(name)) + JUDGE
+    before, *rest = _SPLIT.split(rendered)
+    first = tuple(generator.tokenize(before, special=True))
+    fields = rest[::2]
+    fixed = [tuple(generator.tokenize(text, special=True)) for text in rest[1::2]]
+    asked = tuple(generator.tokenize(_one_line(question), special=False))
+    room = (
+        generator.context_tokens - answer_tokens - 16
+        - len(first) - len(asked) - sum(map(len, fixed))
+    )  # fmt: skip
+    if room < 0:
+        raise UsageError(
+            "the question does not fit the language model's context",
+            hint="ask a shorter question, or set a larger context_tokens",
+        )
+    kept: list[tuple[Evidence, tuple[int, ...]]] = []
+    for item in evidence:
+        ids = tuple(generator.tokenize("- " + _one_line(item.shown) + "\n", special=False))
+        if len(ids) <= room:
+            room -= len(ids)
+            kept.append((item, ids))
+    pieces: list[tuple[int, ...]] = [first]
+    for field, after in zip(fields, fixed, strict=True):
+        if field == "question":
+            pieces.append(asked)
+        else:
+            pieces += [ids for _, ids in reversed(kept)]  # the best stands next to the question
+        pieces.append(after)
+    return Prompt(
+        pieces=tuple(pieces),
+        question=question,
+        evidence=tuple(item for item, _ in kept),
+        dropped=len(evidence) - len(kept),
+    )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.replace("\ue000", "").replace("\ue001", "").split())
+
+

@@ -1,0 +1,265 @@
+"""Token ids to sentences as they close: the decode loop over llama.cpp, and a backend without one.
+
+We own the loop because everything the program promises is decided in it: what was read is reused,
+untrusted text cannot become control tokens, and a sentence is handed over the moment it closes.
+"""
+
+from __future__ import annotations
+
+import codecs
+import ctypes
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rag.errors import ModelUnusable, OutOfResources
+from rag.records import Generator, Message, Prompt
+from rag.split import sentence_spans
+
+EXTRACTIVE = "extractive"
+# Read so many prompt tokens at a time: about a second on two slow cores, so Ctrl-C is obeyed.
+_READ_TOKENS = 128
+
+
+def open_generator(name: str, file: Path, *, context_tokens: int, threads: int) -> Generator:
+    """Open the model in a verified file; ``extractive`` needs none."""
+    if name == EXTRACTIVE:
+        return ExtractiveGenerator(context_tokens)
+    return LlamaGenerator(name, file, context_tokens=context_tokens, threads=threads)
+
+
+class LlamaGenerator:
+    """A GGUF model, run greedily on the CPU.
+
+    Args:
+        name: What answers are stamped with.
+        file: A verified GGUF file.
+        context_tokens: The most tokens that prompt and answer may have together.
+        threads: 0 means one a core.
+
+    Raises:
+        ModelUnusable: llama.cpp cannot load the file, or it has no chat template.
+        OutOfResources: There is not enough memory for it.
+    """
+
+    def __init__(self, name: str, file: Path, *, context_tokens: int, threads: int = 0) -> None:
+        import llama_cpp
+        from llama_cpp.llama_chat_format import Jinja2ChatFormatter
+
+        self.name = name
+        self._c: Any = llama_cpp
+        logging.getLogger("llama-cpp-python").setLevel(logging.CRITICAL)
+        llama_cpp.llama_backend_init()
+        self._model = llama_cpp.llama_model_load_from_file(
+            str(file).encode(), llama_cpp.llama_model_default_params()
+        )
+        if not self._model:
+            raise ModelUnusable(
+                f"{file} cannot be loaded by llama.cpp",
+                hint="check the file: rag models verify; or name another one with --llm FILE.gguf",
+            )
+        params = llama_cpp.llama_context_default_params()
+        self.context_tokens = min(
+            context_tokens, int(llama_cpp.llama_model_n_ctx_train(self._model))
+        )
+        params.n_ctx = self.context_tokens
+        params.n_batch = params.n_ubatch = _READ_TOKENS
+        params.n_threads = params.n_threads_batch = threads or len(os.sched_getaffinity(0))
+        params.no_perf = True
+        self._ctx = llama_cpp.llama_init_from_model(self._model, params)
+        if not self._ctx:
+            raise OutOfResources(
+                f"not enough memory for {file.name} with {context_tokens} tokens of context",
+                hint="set a smaller context_tokens, or a smaller llm",
+            )
+        self._memory = llama_cpp.llama_get_memory(self._ctx)
+        self._vocab = llama_cpp.llama_model_get_vocab(self._model)
+        self._vocab_size = int(llama_cpp.llama_vocab_n_tokens(self._vocab))
+        template = llama_cpp.llama_model_chat_template(self._model, None)
+        if not template:
+            raise ModelUnusable(
+                f"{file} has no chat template", hint="name an instruction-tuned GGUF"
+            )
+        self._formatter = Jinja2ChatFormatter(template.decode(), eos_token="", bos_token="")
+        bos = bool(llama_cpp.llama_vocab_get_add_bos(self._vocab))
+        self._bos = [int(llama_cpp.llama_vocab_bos(self._vocab))] if bos else []
+        self._held: list[int] = []  # what the KV cache holds, in order
+        self.written = 0
+        self.first_token_at = 0.0
+
+    def close(self) -> None:
+        """Free the native memory."""
+        if self._ctx:
+            self._c.llama_free(self._ctx)
+            self._c.llama_model_free(self._model)
+            self._ctx = self._model = None
+
+    def chat(self, messages: list[Message]) -> str:
+        """The model's own chat template around some messages, ready for an answer."""
+        formatter: Any = self._formatter
+        return str(formatter(messages=messages).prompt)
+
+    def tokenize(self, text: str, *, special: bool) -> list[int]:
+        """Token ids; with ``special`` off no control token can come of any text."""
+        data = text.encode("utf-8", "replace")
+        room = len(data) + 8
+        buffer = (self._c.llama_token * room)()
+        count = self._c.llama_tokenize(
+            self._vocab, data, len(data), buffer, room, False, special
+        )
+        if count < 0:
+            raise ValueError(f"tokenizer wants {-count} tokens for {len(data)} bytes")
+        return list(buffer[:count])
+
+    def read(self, prompt: Prompt) -> int:
+        """Read a prompt, reusing the longest beginning that is in the cache.
+
+        Raises:
+            ValueError: The prompt does not fit the context; composing it is at fault.
+        """
+        tokens = self._bos + prompt.tokens
+        if len(tokens) >= self.context_tokens:
+            raise ValueError(f"a prompt of {len(tokens)} tokens in {self.context_tokens}")
+        same = 0
+        # The last token is always read again: its logits are what is wanted.
+        for old, new in zip(self._held, tokens[:-1], strict=False):
+            if old != new:
+                break
+            same += 1
+        self._cut(same)
+        self._decode(tokens[same:])
+        self.written, self.first_token_at = 0, 0.0
+        return same
+
+    def log_odds(self, yes: str, no: str) -> float:
+        """``logit(first token of yes) - logit(first token of no)`` at this point."""
+        logits = self._logits()
+        first = [self.tokenize(word, special=False)[0] for word in (yes, no)]
+        return float(logits[first[0]] - logits[first[1]])
+
+    def sentences(self, opening: str, *, max_tokens: int, limit: int) -> Iterator[str]:
+        """Write greedily after ``opening``; each sentence is yielded as it closes."""
+        if opening:
+            self._decode(self.tokenize(opening, special=False))
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        pending, given = "", 0
+        for _ in range(min(max_tokens, self.context_tokens - len(self._held) - 1)):
+            token = int(np.argmax(self._logits()))
+            self.written += 1
+            self.first_token_at = self.first_token_at or time.perf_counter()
+            if self._c.llama_vocab_is_eog(self._vocab, token):
+                break
+            pending += decoder.decode(self._piece(token))
+            closed, pending = _closed(pending)
+            for sentence in closed:
+                yield sentence
+                given += 1
+                if given == limit:
+                    return
+            if pending.endswith("\n") and not pending.strip():
+                break
+            self._decode([token])
+        else:
+            return  # cut off in mid-sentence: what is pending never closed
+        if pending.strip() and given < limit:
+            yield pending.strip()
+
+    # -- llama.cpp ------------------------------------------------------------------------------
+
+    def _logits(self) -> npt.NDArray[np.float32]:
+        """A view of float32 (vocabulary,), valid until the next decode."""
+        pointer = self._c.llama_get_logits_ith(self._ctx, -1)
+        return np.ctypeslib.as_array(pointer, shape=(self._vocab_size,))
+
+    def _decode(self, tokens: list[int]) -> None:
+        for at in range(0, len(tokens), _READ_TOKENS):
+            part = tokens[at : at + _READ_TOKENS]
+            array = (self._c.llama_token * len(part))(*part)
+            status = self._c.llama_decode(
+                self._ctx, self._c.llama_batch_get_one(array, len(part))
+            )
+            if status:
+                self._cut(0)
+                raise OutOfResources(
+                    f"llama.cpp could not read {len(part)} tokens (status {status})",
+                    hint="set a larger context_tokens, or free some memory",
+                )
+            self._held += part
+
+    def _cut(self, length: int) -> None:
+        """Keep the first tokens of the cache and forget the rest."""
+        if length < len(self._held) or length == 0:
+            self._c.llama_memory_seq_rm(self._memory, 0, length, -1)
+            del self._held[length:]
+
+    def _piece(self, token: int) -> bytes:
+        buffer = ctypes.create_string_buffer(256)
+        count = self._c.llama_token_to_piece(self._vocab, token, buffer, 256, 0, False)
+        return buffer.raw[: max(count, 0)]
+
+
+def _closed(text: str) -> tuple[list[str], str]:
+    """Sentences of a growing text that are certainly over, and the rest.
+
+    A sentence is over when another one has begun behind it or at the end of a line.
+    """
+    line, newline, rest = text.lstrip().partition("\n")
+    if newline:
+        spans = sentence_spans(line)
+        return [line[a:b] for a, b in spans], rest or "\n"
+    spans = sentence_spans(line)
+    if len(spans) < 2:
+        return [], text
+    last = spans[-1][0]
+    # One letter may still grow into an abbreviation or a number; two cannot un-end what is before.
+    if len(line) - last < 2:
+        return [], text
+    return [line[a:b] for a, b in spans[:-1]], line[last:]
+
+
+class ExtractiveGenerator:
+    """Answers with the best evidence, word for word: no weights, no downloads, instant.
+
+    For tests and for machines without a model. Its "yes" depends on the best similarity between
+    question and evidence.
+    """
+
+    name = EXTRACTIVE
+
+    def __init__(self, context_tokens: int = 4096) -> None:
+        self.context_tokens = context_tokens
+        self.written = 0
+        self.first_token_at = 0.0
+        self._prompt: Prompt | None = None
+
+    def chat(self, messages: list[Message]) -> str:
+        """Messages one after another; there is no template."""
+        return "\n".join(message["content"] for message in messages) + "\n"
+
+    def tokenize(self, text: str, *, special: bool) -> list[int]:
+        """One id a word."""
+        return [len(word) for word in text.split()]
+
+    def read(self, prompt: Prompt) -> int:
+        """Remember the prompt."""
+        self._prompt, self.written, self.first_token_at = prompt, 0, 0.0
+        return 0
+
+    def log_odds(self, yes: str, no: str) -> float:
+        """Ten times the best cosine's distance from 0.4."""
+        evidence = self._prompt.evidence if self._prompt else ()
+        return 10 * (max((e.cosine for e in evidence), default=-1.0) - 0.4)
+
+    def sentences(self, opening: str, *, max_tokens: int, limit: int) -> Iterator[str]:
+        """The best pieces of evidence, best first."""
+        evidence = self._prompt.evidence if self._prompt else ()
+        for item in sorted(evidence, key=lambda e: -e.score)[: min(limit, 1)]:
+            self.first_token_at = self.first_token_at or time.perf_counter()
+            self.written += len(item.clean.split())
+            yield item.clean

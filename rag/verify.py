@@ -1,0 +1,167 @@
+"""A claim and the evidence it may rest on, to the citations that support it, or none.
+
+Every sentence of an answer passes here before it is shown. The checks are plain code, so that no
+text in a document or a question can talk its way past them:
+
+    numbers    every figure in the claim stands in the cited text
+    names      so does every name, unless the question or a title gives it
+    negation   a claim that denies something needs a text that does
+    words      the claim's words, weighted by rarity, are covered by the cited text
+    meaning    the claim and the cited text lie close together (cosine of sentence vectors)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from rag.records import DocumentInfo, Evidence, FloatMatrix
+from rag.words import figures, names, negated, numbers, terms
+
+MAX_CITATIONS = 3
+# Logistic weights for (coverage, cosine, share of names missing, negation without ground).
+# Fitted by bench/fit_support.py; see docs/experiments.md.
+_BIAS, _COVERAGE, _COSINE, _NAMES, _NEGATION = -4.0, 5.0, 4.0, -4.0, -2.0
+_GAIN = 0.12  # a further citation must cover so much more of the claim
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A text that can be cited."""
+
+    document: DocumentInfo
+    start: int
+    end: int
+    clean: str
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """What was found for a claim.
+
+    Attributes:
+        spans: The cited texts, the strongest first; empty where nothing comes near.
+        score: 0 to 1.
+        reason: Why the claim is not supported, or "".
+    """
+
+    spans: tuple[Span, ...]
+    score: float
+    reason: str = ""
+
+
+def spans_of(evidence: tuple[Evidence, ...]) -> list[Span]:
+    """Every text the model was shown, each once, in order of selection."""
+    found: dict[tuple[int, int], Span] = {}
+    for item in evidence:
+        found.setdefault(
+            (item.document.id, item.start), Span(item.document, item.start, item.end, item.clean)
+        )
+    for item in evidence:
+        if item.lead:
+            lead = item.lead
+            found.setdefault(
+                (item.document.id, lead.start), Span(item.document, lead.start, lead.end, lead.clean)
+            )
+    return list(found.values())
+
+
+def support(
+    claim: str,
+    spans: list[Span],
+    *,
+    question: str,
+    claim_vector: FloatMatrix,
+    span_vectors: FloatMatrix,
+    rarity: Mapping[str, float],
+    threshold: float,
+) -> Support:
+    """Find the fewest texts that together support a claim, and say how well they do.
+
+    Args:
+        claim: One sentence.
+        spans: The texts that may be cited.
+        question: Names that it gives need no ground of their own.
+        claim_vector: float32 (dimension,), of unit length.
+        span_vectors: float32 (spans, dimension), rows of unit length.
+        rarity: Weight of each term; a term that it lacks weighs as much as the heaviest.
+        threshold: Least score of a supported claim.
+    """
+    wanted = set(terms(claim))
+    if not spans or not wanted:
+        return Support((), 0.0, "it says nothing that could be checked")
+    most = max(rarity.values(), default=1.0)
+    weight = {term: rarity.get(term, most) for term in wanted}
+    total = sum(weight.values())
+    cosines = span_vectors @ claim_vector
+    parts = [set(terms(span.clean)) & wanted for span in spans]
+    claimed = figures(claim)
+    given = [numbers(span.clean) for span in spans]
+
+    def worth(n: int) -> float:
+        covered = sum(weight[t] for t in sorted(parts[n])) / total
+        figures_found = len(claimed & given[n]) / len(claimed) if claimed else 0.0
+        return covered + float(cosines[n]) + 0.5 * figures_found
+
+    chosen = [max(range(len(spans)), key=lambda n: (worth(n), -n))]
+    while len(chosen) < MAX_CITATIONS:
+        have = set().union(*(parts[n] for n in chosen))
+        missing = claimed - set().union(*(given[n] for n in chosen))
+
+        def gain(n: int, have: set[str] = have, missing: set[str] = missing) -> float:
+            new = sum(weight[t] for t in sorted(parts[n] - have)) / total
+            return new + (0.5 if missing & given[n] else 0.0)
+
+        best = max(range(len(spans)), key=lambda n: (gain(n), float(cosines[n]), -n))
+        if best in chosen or gain(best) < _GAIN or float(cosines[best]) < 0.2:
+            break
+        chosen.append(best)
+    return _judge(
+        claim,
+        [spans[n] for n in chosen],
+        question=question,
+        covered=sum(weight[t] for t in sorted(set().union(*(parts[n] for n in chosen)))) / total,
+        cosine=float(np.max(cosines[chosen])),
+        threshold=threshold,
+    )
+
+
+def _judge(
+    claim: str,
+    cited: list[Span],
+    *,
+    question: str,
+    covered: float,
+    cosine: float,
+    threshold: float,
+) -> Support:
+    text = " ".join(span.clean for span in cited)
+    invented = figures(claim) - numbers(text)
+    if invented:
+        return Support(
+            tuple(cited), 0.0, f"the number {', '.join(sorted(invented))} is not in the cited text"
+        )
+    context = " ".join([question, *(f"{s.document.title} {s.document.author}" for s in cited)])
+    called = names(claim)
+    foreign = called - set(terms(text)) - set(terms(context))
+    ungrounded = negated(claim) and not negated(text)
+    logit = (
+        _BIAS
+        + _COVERAGE * covered
+        + _COSINE * cosine
+        + _NAMES * (len(foreign) / len(called) if called else 0.0)
+        + _NEGATION * ungrounded
+    )
+    score = 1 / (1 + math.exp(-logit))
+    if score >= threshold:
+        return Support(tuple(cited), score)
+    if foreign:
+        reason = f"the cited text does not name {', '.join(sorted(foreign))}"
+    elif ungrounded:
+        reason = "it denies something that the cited text does not deny"
+    else:
+        reason = "too little of it stands in any text"
+    return Support(tuple(cited), score, reason)
