@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from rag.compose import ANSWER_OPENING, NO, YES, compose
 from rag.dense import DenseIndex
+from rag.errors import RagError
 from rag.evidence import select_evidence
 from rag.records import (
     Answer,
@@ -22,6 +23,7 @@ from rag.records import (
     Claim,
     Embedder,
     Evidence,
+    Failure,
     Generator,
     Hit,
     Retrieved,
@@ -246,16 +248,12 @@ class _Verifier:
 
 def failed(question: str, error: Exception, *, embedder: str, llm: str, generation: int) -> Answer:
     """The answer of a question that could not be worked on."""
-    from rag.errors import RagError
-    from rag.records import Failure
-
-    known = isinstance(error, RagError)
     return replace(
         Answer(question=question, standalone_question=question, status="error", answer=""),
         error=Failure(
             kind=error.kind if isinstance(error, RagError) else "bug",
             message=str(error),
-            hint=error.hint if isinstance(error, RagError) else "" if known else "",
+            hint=error.hint if isinstance(error, RagError) else "",
         ),
         embedder=embedder,
         llm=llm,

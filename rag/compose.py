@@ -67,6 +67,7 @@ def compose(
         evidence: Best first; the least goes first where the context is full.
         generator: For its chat template, tokenizer and context.
         answer_tokens: Room to leave for the answer.
+        name: Of the template.
 
     Raises:
         UsageError: The question alone does not fit.
@@ -109,5 +110,3 @@ def compose(
 
 def _one_line(text: str) -> str:
     return " ".join(text.replace("\ue000", "").replace("\ue001", "").split())
-
-

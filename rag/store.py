@@ -332,6 +332,11 @@ class Store:
             raise
 
 
+def is_index(folder: Path) -> bool:
+    """Whether a folder holds an index, sound or not."""
+    return (folder / DATABASE).is_file()
+
+
 # -- opening ------------------------------------------------------------------------------------
 
 

@@ -64,7 +64,8 @@ def spans_of(evidence: tuple[Evidence, ...]) -> list[Span]:
         if item.lead:
             lead = item.lead
             found.setdefault(
-                (item.document.id, lead.start), Span(item.document, lead.start, lead.end, lead.clean)
+                (item.document.id, lead.start),
+                Span(item.document, lead.start, lead.end, lead.clean),
             )
     return list(found.values())
 

@@ -1,4 +1,4 @@
-"""What counts as a word, a number and a name: one analyser for search, evidence and verification."""
+"""What counts as a word, a number and a name: one analyser for every stage."""
 
 from __future__ import annotations
 
@@ -57,9 +57,8 @@ def stem(word: str) -> str:
 def tokens(text: str) -> list[str]:
     """Lower-case words in order; runs of Chinese, Japanese or Korean as overlapping bigrams.
 
-    ``U.S.`` becomes ``us`` kept apart from the pronoun as ``u.s`` would be: dotted initials lose
-    their dots and capitals ``US`` becomes ``usa``, since a search that drops "us" as a stop word
-    would lose the country.
+    Dotted initials lose their dots, and ``US`` becomes ``usa``: the stop word "us" is not the
+    country.
     """
     text = unicodedata.normalize("NFKC", text)
     text = _DOTTED.sub(lambda match: match.group().replace(".", ""), text)

@@ -1,0 +1,441 @@
+"""Flags in, text out; the only place that prints and exits.
+
+Nothing heavy is imported at the top: ``rag --help`` must be there at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from rag import __version__
+from rag.errors import Interrupted, ModelUnusable, OutOfResources, RagError, UsageError
+
+if TYPE_CHECKING:
+    from rag.config import Settings
+    from rag.opening import Consent
+    from rag.records import Citation, Claim
+
+app = typer.Typer(
+    name="rag",
+    help="Answers from your own documents, every sentence checked against the text it cites.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+models_app = typer.Typer(
+    help="Fetch, list and verify models.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(models_app, name="models")
+
+IndexFlag = Annotated[str | None, typer.Option("--index", metavar="DIR", help="Index folder.")]
+ConfigFlag = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Settings file (rag.toml).")
+]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+OfflineFlag = Annotated[
+    bool | None, typer.Option("--offline/--online", help="Never fetch anything.")
+]
+EmbedderFlag = Annotated[
+    str | None, typer.Option("--embedder", help="Catalogue name, folder, hub name, or hash.")
+]
+LlmFlag = Annotated[
+    str | None, typer.Option("--llm", help="Catalogue name, GGUF file, or extractive.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Tracebacks for errors.")] = False,
+) -> None:
+    """Options of the program itself; ``--debug`` is read in ``main``."""
+    if version:
+        _print(f"rag {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def index(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Folders or files; default: what is indexed, else the corpus setting."),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Drop documents of folders that are not named.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 4 if any file is skipped.")
+    ] = False,
+    index_dir: IndexFlag = None,
+    embedder: EmbedderFlag = None,
+    config: ConfigFlag = None,
+    as_json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    offline: OfflineFlag = None,
+) -> None:
+    """Build or refresh the index."""
+    settings = _settings(config, index=index_dir, embedder=embedder, offline=offline)
+    from rag.indexing import build_index
+    from rag.opening import embedder_name, load_embedder, model_path
+    from rag.render import index_json, index_text
+    from rag.store import is_index
+
+    roots = paths or ([] if is_index(Path(settings.index)) else [Path(settings.corpus)])
+    consent = _consent(quiet=quiet or as_json)
+    model_path(settings, "embedder", consent)
+    with _progress("indexing", quiet=quiet or as_json) as tell:
+        report = build_index(
+            roots,
+            folder=Path(settings.index),
+            open_embedder=lambda: load_embedder(settings, consent),
+            embedder_name=embedder_name(settings),
+            max_bytes=int(settings.max_file_mb * 1e6),
+            replace=replace,
+            progress=tell,
+        )
+    _print(index_json(report) if as_json else index_text(report))
+    if strict and report.skipped:
+        raise typer.Exit(4)
+
+
+@app.command()
+def status(
+    index_dir: IndexFlag = None,
+    config: ConfigFlag = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show what is indexed, with which models, how large, and whether it is sound."""
+    settings = _settings(config, index=index_dir)
+    from rag.doctor import index_status
+    from rag.render import status_json, status_text
+
+    state = index_status(settings)
+    _print(status_json(state) if as_json else status_text(state))
+    if not state.sound:
+        raise typer.Exit(3)
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="What to look for.")],
+    limit: Annotated[int, typer.Option("-k", min=1, max=200, help="How many passages.")] = 5,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Each stage's rank and score.")
+    ] = False,
+    index_dir: IndexFlag = None,
+    embedder: EmbedderFlag = None,
+    config: ConfigFlag = None,
+    as_json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    offline: OfflineFlag = None,
+) -> None:
+    """Find passages: retrieval only."""
+    settings = _settings(config, index=index_dir, embedder=embedder, offline=offline)
+    from rag.opening import open_engine
+    from rag.render import search_json, search_text
+
+    engine = open_engine(settings, _consent(quiet=quiet or as_json), generate=False)
+    searched, hits = engine.search(query, limit)
+    if as_json:
+        _print(search_json(query, searched.text, hits))
+    else:
+        _print(search_text(searched.text, hits, width=_width(), explain=explain))
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="One question.")],
+    show_dropped: Annotated[
+        bool, typer.Option("--show-dropped", help="Also what was withheld, and why.")
+    ] = False,
+    index_dir: IndexFlag = None,
+    embedder: EmbedderFlag = None,
+    llm: LlmFlag = None,
+    config: ConfigFlag = None,
+    as_json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    offline: OfflineFlag = None,
+) -> None:
+    """Answer one question, every sentence with its source."""
+    if not question.strip():
+        raise UsageError("the question is empty", hint='ask something: rag ask "Why …?"')
+    settings = _settings(config, index=index_dir, embedder=embedder, llm=llm, offline=offline)
+    from rag.opening import open_engine
+    from rag.render import answer_json
+
+    engine = open_engine(settings, _consent(quiet=quiet or as_json))
+    if as_json:
+        _print(answer_json(engine.answer(question)))
+        return
+    from rag import render
+
+    shown: list[str] = []
+
+    def stream(claim: Claim, _new: tuple[Citation, ...]) -> None:
+        shown.append(render.claim_text(claim))
+        if sys.stdout.isatty():
+            _print(shown[-1], end=" ")
+
+    answer = engine.answer(question, on_claim=stream)
+    width = _width()
+    if sys.stdout.isatty() and shown:
+        _print("")
+    else:
+        _print(render.wrapped(" ".join(shown) or answer.answer, width=width))
+    if answer.citations:
+        _print("\n" + render.sources_text(answer.citations, width=width))
+    if answer.nearest:
+        _print("\nNearest passages:\n" + render.sources_text(answer.nearest, width=width))
+    if show_dropped and answer.dropped:
+        _print("\n" + render.dropped_text(answer, width=width))
+    if not quiet:
+        _note("\n" + render.summary_text(answer))
+
+
+@app.command()
+def doctor(
+    index_dir: IndexFlag = None,
+    config: ConfigFlag = None,
+    as_json: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Check that this machine is ready, and say what to do where it is not."""
+    settings = _settings(config, index=index_dir)
+    from rag.doctor import examine
+    from rag.render import findings_json, findings_text
+
+    findings = examine(settings)
+    _print(findings_json(findings) if as_json else findings_text(findings))
+    worst = next((finding.exit_code for finding in findings if not finding.ok), 0)
+    if worst:
+        raise typer.Exit(worst)
+
+
+@models_app.command("pull")
+def models_pull(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Catalogue or hub names; default: those configured.")
+    ] = None,
+    config: ConfigFlag = None,
+    quiet: QuietFlag = False,
+    offline: OfflineFlag = None,
+) -> None:
+    """Fetch models and verify them."""
+    settings = _settings(config, offline=offline)
+    from rag import fetch
+
+    folder = _models_folder(settings)
+    for name in names or [settings.embedder, settings.llm]:
+        if name in ("hash", "extractive"):
+            continue
+        with _progress(f"fetching {name}", quiet=quiet, unit="bytes") as tell:
+            path = fetch.pull(
+                name, folder=folder, offline=settings.offline, progress=tell, say=_note
+            )
+        _print(f"{name}: {path}")
+
+
+@models_app.command("list")
+def models_list(config: ConfigFlag = None, as_json: JsonFlag = False) -> None:
+    """List the catalogue, and which of it is on this machine."""
+    settings = _settings(config)
+    from dataclasses import asdict
+
+    from rag import models
+
+    states = models.status(_models_folder(settings))
+    if as_json:
+        _print(json.dumps({"schema": "rag.models/1", "models": [asdict(s) for s in states]}))
+        return
+    for state in states:
+        here = "here" if state.present else "not fetched"
+        _print(
+            f"{state.name:40} {state.kind:9} {state.size / 1e6:8.1f} MB  {state.license:12} {here}"
+        )
+
+
+@models_app.command("verify")
+def models_verify(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Catalogue names; default: all that are here.")
+    ] = None,
+    config: ConfigFlag = None,
+    quiet: QuietFlag = False,
+) -> None:
+    """Hash models in full and compare with the pinned sums."""
+    settings = _settings(config)
+    from rag import models
+
+    folder = _models_folder(settings)
+    chosen = names or [s.name for s in models.status(folder) if s.present and s.license]
+    bad: list[str] = []
+    for name in chosen:
+        with _progress(f"verifying {name}", quiet=quiet, unit="bytes") as tell:
+            problems = models.verify(name, folder=folder, progress=tell)
+        _print(f"{name}: {'; '.join(problems) or 'sound'}")
+        if problems:
+            bad.append(name)
+    if bad:
+        raise ModelUnusable(
+            f"{len(bad)} of {len(chosen)} models are not sound",
+            hint=f"fetch again: rag models pull {' '.join(bad)}",
+        )
+    if not chosen:
+        _print("no models here; fetch them: rag models pull")
+
+
+# -- plumbing -----------------------------------------------------------------------------------
+
+
+def main() -> NoReturn:
+    """Run the command line; every error becomes two lines and the exit code of the contract."""
+    debug = "--debug" in sys.argv[1:]
+    try:
+        code = app(standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(code if isinstance(code, int) else 0)
+    except RagError as error:
+        _fail(error, debug=debug)
+    except typer.TyperException as error:
+        formatted = getattr(error, "format_message", None)
+        message = formatted() if formatted else str(error)
+        _fail(UsageError(message or "wrong usage", hint="see: rag --help"), debug=debug)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail(Interrupted("stopped", hint="run the same command again to go on"), debug=False)
+    except MemoryError as error:
+        _fail(_out_of("memory", error), debug=debug)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:
+        import errno
+
+        if error.errno == errno.ENOSPC:
+            _fail(_out_of("disk", error), debug=debug)
+        _bug(error, debug=debug)
+    except Exception as error:
+        _bug(error, debug=debug)
+
+
+def _out_of(what: str, cause: BaseException) -> RagError:
+    error = OutOfResources(f"out of {what}", hint=f"free some {what} and run again")
+    error.__cause__ = cause
+    return error
+
+
+def _bug(error: Exception, *, debug: bool) -> NoReturn:
+    wrapped = RagError(
+        f"a bug: {type(error).__name__}: {error}", hint="run again with rag --debug and report it"
+    )
+    wrapped.__cause__ = error
+    _fail(wrapped, debug=debug)
+
+
+def _fail(error: RagError, *, debug: bool) -> NoReturn:
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    from rag.terminal import printable
+
+    _note(f"error: {printable(error.message)}\nhint: {printable(error.hint) or 'see: rag doctor'}")
+    sys.exit(error.exit_code)
+
+
+def _settings(config: Path | None, **flags: Any) -> Settings:
+    from rag.config import load
+
+    return load(config_file=config, flags=flags)
+
+
+def _models_folder(settings: Settings) -> Path:
+    from rag.models import models_folder
+
+    return models_folder(Path(settings.models).expanduser() if settings.models else None)
+
+
+def _consent(*, quiet: bool) -> Consent:
+    from rag.opening import Consent
+
+    def may_fetch(name: str, size: int) -> bool:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return True
+        return typer.confirm(
+            f"The model {name} is not here. Fetch {size / 1e6:,.0f} MB?", default=True, err=True
+        )
+
+    def tell(label: str, done: int, total: int) -> None:
+        if quiet or not sys.stderr.isatty():
+            return
+        _note(f"\rfetching {label}: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB ", end="")
+        if done >= total:
+            _note("")
+
+    return Consent(may_fetch=may_fetch, progress=tell, say=_note)
+
+
+@contextmanager
+def _progress(
+    what: str, *, quiet: bool, unit: str = "files"
+) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on a terminal; elsewhere a line now and then, so that logs show life."""
+    if quiet:
+        yield lambda *_: None
+        return
+    if not sys.stderr.isatty():
+        yield _plain_progress(what, unit)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"),
+               TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None, state="")
+
+        def tell(_label: str, done: int, total: int) -> None:
+            state = f"{done / 1e6:,.0f}/{total / 1e6:,.0f} MB" if unit == "bytes" else (
+                f"{done:,}/{total:,} {unit}")  # fmt: skip
+            bar.update(task, completed=done, total=total, state=state)
+
+        yield tell
+
+
+def _plain_progress(what: str, unit: str) -> Callable[[str, int, int], None]:
+    import time
+
+    last = time.monotonic()
+
+    def tell(_label: str, done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > 5:
+            last = time.monotonic()
+            scale, name = (1e6, "MB") if unit == "bytes" else (1, unit)
+            _note(f"{what}: {done / scale:,.0f} of {total / scale:,.0f} {name}")
+
+    return tell
+
+
+def _width() -> int:
+    import shutil
+
+    return min(shutil.get_terminal_size((100, 24)).columns, 110)
+
+
+def _print(text: str, end: str = "\n") -> None:
+    sys.stdout.write(text + end)
+    sys.stdout.flush()
+
+
+def _note(text: str, end: str = "\n") -> None:
+    sys.stderr.write(text + end)
+    sys.stderr.flush()

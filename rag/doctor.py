@@ -1,0 +1,158 @@
+"""Is this machine ready, is the index sound, and if not, what to do."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from rag import models
+from rag.config import Settings
+from rag.dense import problem as dense_problem
+from rag.errors import IndexUnusable, ModelUnusable, RagError
+from rag.opening import check_embedder, embedder_name
+from rag.store import Store, open_index
+
+_NEEDED_MB = 700  # beside the model's own file: context, embedder, program
+# Run in a process of its own: a build for another CPU, or AMX that a virtual machine only
+# advertises, kills the process that decodes its first token.
+_TRIAL = """
+import sys
+from pathlib import Path
+from rag.generate import LlamaGenerator, cpu_features
+from rag.records import Prompt
+print("features", cpu_features())
+if sys.argv[1:]:
+    generator = LlamaGenerator("trial", Path(sys.argv[1]), context_tokens=512)
+    tokens = tuple(generator.tokenize("The capital of France is", special=False))
+    generator.read(Prompt((tokens,), "", ()))
+    print("decoded", next(generator.sentences("", max_tokens=4, limit=1), ""))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexState:
+    """What ``rag status`` reports."""
+
+    folder: str
+    generation: int
+    counts: dict[str, int]
+    bytes: int
+    models: dict[str, str]
+    sound: bool
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check of ``rag doctor``."""
+
+    name: str
+    ok: bool
+    what: str
+    hint: str = ""
+    exit_code: int = 1
+
+
+def index_status(settings: Settings) -> IndexState:
+    """Look at the index without changing it.
+
+    Raises:
+        IndexUnusable: There is none, or it cannot be opened.
+    """
+    folder = Path(settings.index)
+    store = open_index(folder)
+    problems = store.problems()
+    if not problems and (stale := dense_problem(store)):
+        problems.append(stale)
+    return IndexState(
+        folder=str(folder),
+        generation=store.generation,
+        counts=store.counts(),
+        bytes=sum(file.stat().st_size for file in folder.iterdir() if file.is_file()),
+        models={"embedder": store.meta("embedder"), "llm": settings.llm},
+        sound=not problems,
+        problems=tuple(problems),
+    )
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Every check, in the order in which things must be mended."""
+    findings = [_python(), _memory(settings)]
+    llm = None
+    for kind in ("embedder", "llm"):
+        finding, path = _model(settings, kind)
+        findings.append(finding)
+        llm = path if kind == "llm" else llm
+    findings.insert(1, _cpu(llm))
+    findings.append(_index(settings))
+    return findings
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    ok = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    return Finding("python", ok, version, "" if ok else "use Python 3.11 to 3.13: make install")
+
+
+def _cpu(llm: Path | None) -> Finding:
+    command = [sys.executable, "-c", _TRIAL, *([str(llm)] if llm else [])]
+    try:
+        trial = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Finding("cpu", False, f"llama.cpp could not be tried: {error}", "make install")
+    found = re.search(r"^features (.*)$", trial.stdout, re.MULTILINE)
+    features = found.group(1) if found else "unknown"
+    cores = len(os.sched_getaffinity(0))
+    if trial.returncode:
+        died = f"died with signal {-trial.returncode}" if trial.returncode < 0 else "failed"
+        return Finding(
+            "cpu", False, f"llama.cpp {died} when it was tried (compiled in: {features})",
+            "compile it for this CPU: rm -rf .venv ~/.cache/rag/wheels && make install",
+        )  # fmt: skip
+    return Finding("cpu", True, f"{cores} cores; llama.cpp compiled with {features}")
+
+
+def _memory(settings: Settings) -> Finding:
+    try:
+        text = Path("/proc/meminfo").read_text(encoding="ascii")
+    except OSError:
+        return Finding("memory", True, "unknown on this system")
+    free = int(re.search(r"MemAvailable:\s+(\d+)", text)[1]) // 1024  # type: ignore[index]
+    known = models.CATALOGUE.get(settings.llm.lower())
+    need = _NEEDED_MB + (sum(f.size for f in known.files) // 2**20 if known else 0)
+    return Finding(
+        "memory", free >= need, f"{free:,} MiB free, about {need:,} needed",
+        "" if free >= need else "close other programs, or set a smaller llm", 7,
+    )  # fmt: skip
+
+
+def _model(settings: Settings, kind: models.Kind) -> tuple[Finding, Path | None]:
+    name = settings.llm if kind == "llm" else settings.embedder
+    if name in ("hash", "extractive"):
+        return Finding(kind, True, f"{name} (no weights)"), None
+    folder = models.models_folder(Path(settings.models).expanduser() if settings.models else None)
+    try:
+        path = models.locate(name, folder=folder, kind=kind)
+    except ModelUnusable as error:
+        return Finding(kind, False, error.message, error.hint, error.exit_code), None
+    return Finding(kind, True, f"{name}: {path}"), path
+
+
+def _index(settings: Settings) -> Finding:
+    try:
+        state = index_status(settings)
+        store: Store = open_index(Path(settings.index))
+        check_embedder(store, embedder_name(settings))
+        store.close()
+    except RagError as error:
+        return Finding("index", False, error.message, error.hint, error.exit_code)
+    counts = f"{state.counts['documents']} documents, {state.counts['passages']} passages"
+    if not state.sound:
+        return Finding(
+            "index", False, "; ".join(state.problems), "rag index", IndexUnusable.exit_code
+        )
+    return Finding("index", True, f"generation {state.generation}, {counts}, sound")

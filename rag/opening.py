@@ -1,0 +1,136 @@
+"""Settings to an open Engine: models found or fetched, index checked, all loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rag import models
+from rag.answering import Engine, Limits
+from rag.config import Settings
+from rag.dense import open_dense
+from rag.errors import IndexUnusable, ModelUnusable
+from rag.records import Embedder, Generator
+from rag.store import Store, open_index
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """How a missing model is dealt with.
+
+    Attributes:
+        may_fetch: Asked with the model's name and bytes before anything is downloaded.
+        progress: Called with (label, bytes done, bytes in all).
+        say: Called with one line for each step that failed.
+    """
+
+    may_fetch: Callable[[str, int], bool]
+    progress: models.Progress
+    say: Callable[[str], None]
+
+
+def embedder_name(settings: Settings) -> str:
+    """What an index made with these settings is stamped with."""
+    from rag.embed import folder_name
+
+    name = settings.embedder
+    folder = Path(name).expanduser()
+    return folder_name(folder) if folder.is_dir() else name.lower()
+
+
+def model_path(settings: Settings, kind: models.Kind, consent: Consent) -> Path:
+    """Where a model lies, fetched first if it is missing and that is allowed.
+
+    Raises:
+        ModelUnusable: It is missing or its bytes are wrong.
+    """
+    name = settings.llm if kind == "llm" else settings.embedder
+    if name in ("hash", "extractive"):
+        return Path()
+    folder = models.models_folder(Path(settings.models).expanduser() if settings.models else None)
+    try:
+        return models.locate(name, folder=folder, kind=kind)
+    except ModelUnusable:
+        known = models.CATALOGUE.get(name.lower())
+        if known is None or settings.offline:
+            raise
+        if all((folder / known.name / file.name).exists() for file in known.files):
+            raise  # it is there, and its bytes are wrong: that is for the user to decide
+        if not consent.may_fetch(known.name, sum(file.size for file in known.files)):
+            raise
+    from rag import fetch
+
+    fetch.pull(name, folder=folder, progress=consent.progress, say=consent.say)
+    return models.locate(name, folder=folder, kind=kind)
+
+
+def load_embedder(settings: Settings, consent: Consent) -> Embedder:
+    """Open the embedder of the settings."""
+    from rag.embed import open_embedder
+
+    return open_embedder(embedder_name(settings), model_path(settings, "embedder", consent))
+
+
+def load_generator(settings: Settings, consent: Consent) -> Generator:
+    """Open the language model of the settings."""
+    from rag.generate import open_generator
+
+    path = model_path(settings, "llm", consent)
+    name = path.stem if path.name else settings.llm
+    return open_generator(
+        name, path, context_tokens=settings.context_tokens, threads=settings.threads
+    )
+
+
+def open_engine(settings: Settings, consent: Consent, *, generate: bool = True) -> Engine:
+    """Open everything that answering needs.
+
+    Args:
+        settings: All of them.
+        consent: For models that are missing.
+        generate: False opens no language model: retrieval only.
+
+    Raises:
+        IndexUnusable: No index, or one made with another embedder.
+        ModelUnusable: A model is missing, or its bytes are wrong.
+    """
+    store = open_index(Path(settings.index))
+    check_embedder(store, embedder_name(settings))
+    settings_ = settings if generate else replace(settings, llm="extractive")
+    # Models are located one after the other (they may ask), then loaded side by side.
+    model_path(settings_, "embedder", consent)
+    model_path(settings_, "llm", consent)
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(load_generator, settings_, consent)
+        embedder = load_embedder(settings_, consent)
+        generator = loading.result()
+    return Engine(
+        store=store,
+        dense=open_dense(store),
+        embedder=embedder,
+        generator=generator,
+        limits=Limits(
+            passages=settings.passages,
+            evidence=settings.evidence,
+            max_answer_tokens=settings.max_answer_tokens,
+            max_claims=settings.max_claims,
+            answer_threshold=settings.answer_threshold,
+            support_threshold=settings.support_threshold,
+        ),
+    )
+
+
+def check_embedder(store: Store, name: str) -> None:
+    """Refuse an index whose vectors another embedder made.
+
+    Raises:
+        IndexUnusable: With the command that mends it.
+    """
+    made_with = store.meta("embedder")
+    if made_with != name:
+        raise IndexUnusable(
+            f"the index in {store.folder} was made with the embedder {made_with}, not {name}",
+            hint=f"embed it again: rag index, or use the other: RAG_EMBEDDER={made_with}",
+        )

@@ -1,0 +1,55 @@
+"""Shared fixtures: a home of its own for every test, and an index of the seeds without weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rag.embed import HashEmbedder
+from rag.indexing import IndexReport, build_index
+
+SEEDS = Path(__file__).parents[1] / "seeds"
+# Where real models lie, before the home is redirected; tests marked ``models`` need them.
+REAL_HOME = Path.home()
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Redirect the home folder and drop every RAG_* variable."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    for name in [n for n in os.environ if n.startswith("RAG_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    return folder
+
+
+IndexBuilder = Callable[..., IndexReport]
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> IndexBuilder:
+    """Index folders with the embedder that needs no weights."""
+
+    def run(*roots: Path, folder: Path | None = None, **options: object) -> IndexReport:
+        return build_index(
+            list(roots),
+            folder=folder or tmp_path / "index",
+            open_embedder=HashEmbedder,
+            embedder_name="hash",
+            max_bytes=int(options.pop("max_bytes", 50_000_000)),  # type: ignore[call-overload]
+            **options,  # type: ignore[arg-type]
+        )
+
+    return run
+
+
+@pytest.fixture
+def seed_index(tmp_path: Path, build: IndexBuilder) -> Path:
+    """An index of the five seed documents."""
+    build(SEEDS)
+    return tmp_path / "index"
