@@ -10,7 +10,7 @@ import bisect
 import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from rag.compose import ANSWER_OPENING, NO, YES, compose
@@ -39,6 +39,10 @@ REFUSAL = "The documents do not answer this."
 # Fitted by bench/fit_answerability.py; see docs/experiments.md.
 _BIAS, _ODDS, _COSINE = 0.0, 1.0, 0.0
 _NEAREST = 3
+_ASKS_WHY = re.compile(r"\b(?:why|reasons?|causes?|what (?:led|caused|made))\b", re.IGNORECASE)
+_ANOTHER = " Another source says that"
+_NEW_WORDS = 3  # what another document adds says at least so many words of its own
+_OTHER_SIDE = 0.65  # the other document's best evidence is worth so much of the best of all
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,24 +110,14 @@ class Engine:
         claims: list[Claim] = []
         dropped: list[Claim] = []
         if evidence and answerability >= limits.answer_threshold:
-            check = _Verifier(self, query, prompt.evidence)
-            said: set[str] = set()
-            for sentence in self.generator.sentences(
-                ANSWER_OPENING, max_tokens=limits.max_answer_tokens, limit=limits.max_claims
-            ):
-                text = _claim_text(sentence)
-                if not text or text in said:
-                    break
-                said.add(text)
-                found = check(text)
+            for text, found in self._checked_sentences(query, prompt.evidence):
+                score = round(found.score, 4)
                 if found.reason:
-                    dropped.append(
-                        Claim(text, (), "unsupported", round(found.score, 4), found.reason)
-                    )
+                    dropped.append(Claim(text, (), "unsupported", score, found.reason))
                     continue
                 known = len(book.citations)
                 labels = tuple(dict.fromkeys(book.label(span) for span in found.spans))
-                claims.append(Claim(text, labels, "supported", round(found.score, 4)))
+                claims.append(Claim(text, labels, "supported", score))
                 if on_claim:
                     on_claim(claims[-1], tuple(book.citations[known:]))
         ended = time.perf_counter()
@@ -158,6 +152,37 @@ class Engine:
             documents_searched=len(self.store.documents()),
         )
 
+    def _checked_sentences(
+        self, query: Query, evidence: tuple[Evidence, ...]
+    ) -> Iterator[tuple[str, Support]]:
+        """What the model writes, sentence by sentence, each with what supports it."""
+        limits = self.limits
+        check = _Verifier(self, query, evidence)
+        said: set[str] = set()
+        supported: list[Support] = []
+
+        def sentences(opening: str, lead: str, limit: int) -> Iterator[tuple[str, Support]]:
+            room = limits.max_answer_tokens - self.generator.written
+            for sentence in self.generator.sentences(opening, max_tokens=room, limit=limit):
+                text = claim_text(sentence)
+                if not text or text in said:
+                    return
+                found = check(text)
+                said.add(text)
+                if not found.reason:
+                    supported.append(found)
+                yield lead + text, found
+
+        yield from sentences(ANSWER_OPENING, "", limits.max_claims)
+        # A small model stops at the first reason. Where another document speaks of the same
+        # thing, it is made to go on, and says that it is another one.
+        if len(supported) == 1 and limits.max_claims > 1 and _ASKS_WHY.search(query.text):
+            cited = {span.document.id for span in supported[0].spans}
+            others = tuple(e for e in evidence if e.document.id not in cited)
+            if others and others[0].score >= _OTHER_SIDE * evidence[0].score:
+                check.only(others, said)
+                yield from sentences(_ANOTHER, _ANOTHER.lstrip() + " ", 1)
+
     def _nearest(self, evidence: list[Evidence]) -> tuple[Citation, ...]:
         """What a person may look at where there is no answer."""
         book = _Citations(self.store)
@@ -177,7 +202,7 @@ def _answerability(log_odds: float, cosine: float) -> float:
     return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
 
 
-def _claim_text(sentence: str) -> str:
+def claim_text(sentence: str) -> str:
     """A sentence without list marks, invented labels, and its full stop."""
     text = re.sub(r"\s*\[\d+\]", "", sentence)
     text = re.sub(r"^(?:[-*•]|Answer:)\s*", "", " ".join(text.split()))
@@ -227,14 +252,25 @@ class _Verifier:
         self._query = query
         self._spans = spans_of(evidence)
         self._vectors = engine.embedder.embed([span.clean for span in self._spans])
+        self._known: set[str] = set()
         frequency = engine.store.passage_frequency(
             term for span in self._spans for term in terms(span.clean)
         )
         total = engine.store.counts()["passages"] + 1
         self._rarity = {t: math.log(1 + total / (1 + n)) for t, n in frequency.items()}
 
+    def only(self, evidence: tuple[Evidence, ...], said: set[str]) -> None:
+        """From now on cite these alone, and take only what says something that was not said."""
+        keep = {e.document.id for e in evidence}
+        rows = [n for n, span in enumerate(self._spans) if span.document.id in keep]
+        self._spans = [self._spans[n] for n in rows]
+        self._vectors = self._vectors[rows]
+        self._known = set(self._query.terms).union(*(terms(text) for text in said))
+
     def __call__(self, claim: str) -> Support:
         engine = self._engine
+        if self._known and len(set(terms(claim)) - self._known) < _NEW_WORDS:
+            return Support((), 0.0, "it says nothing new")
         return support(
             claim,
             self._spans,

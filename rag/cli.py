@@ -5,7 +5,9 @@ Nothing heavy is imported at the top: ``rag --help`` must be there at once.
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +17,15 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from rag import __version__
-from rag.errors import Interrupted, ModelUnusable, OutOfResources, RagError, UsageError
+from rag.errors import (
+    IndexUnusable,
+    InputUnreadable,
+    Interrupted,
+    ModelUnusable,
+    OutOfResources,
+    RagError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from rag.config import Settings
@@ -25,14 +35,11 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="rag",
     help="Answers from your own documents, every sentence checked against the text it cites.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-models_app = typer.Typer(
-    help="Fetch, list and verify models.", no_args_is_help=True, rich_markup_mode=None
-)
+models_app = typer.Typer(help="Fetch, list and verify models.", rich_markup_mode=None)
 app.add_typer(models_app, name="models")
 
 IndexFlag = Annotated[str | None, typer.Option("--index", metavar="DIR", help="Index folder.")]
@@ -54,6 +61,7 @@ LlmFlag = Annotated[
 
 @app.callback(invoke_without_command=True)
 def root(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Tracebacks for errors.")] = False,
 ) -> None:
@@ -61,6 +69,8 @@ def root(
     if version:
         _print(f"rag {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        _print(context.get_help())
 
 
 @app.command()
@@ -104,7 +114,10 @@ def index(
         )
     _print(index_json(report) if as_json else index_text(report))
     if strict and report.skipped:
-        raise typer.Exit(4)
+        raise InputUnreadable(
+            f"skipped: {len(report.skipped)}, the first is {report.skipped[0].path}",
+            hint="mend or move them, name them in .ragignore, or leave out --strict",
+        )
 
 
 @app.command()
@@ -121,7 +134,9 @@ def status(
     state = index_status(settings)
     _print(status_json(state) if as_json else status_text(state))
     if not state.sound:
-        raise typer.Exit(3)
+        raise IndexUnusable(
+            f"the index is not sound: {'; '.join(state.problems)}", hint="mend it: rag index"
+        )
 
 
 @app.command()
@@ -144,6 +159,7 @@ def search(
     from rag.render import search_json, search_text
 
     engine = open_engine(settings, _consent(quiet=quiet or as_json), generate=False)
+    query = _valid(query)
     searched, hits = engine.search(query, limit)
     if as_json:
         _print(search_json(query, searched.text, hits))
@@ -166,6 +182,7 @@ def ask(
     offline: OfflineFlag = None,
 ) -> None:
     """Answer one question, every sentence with its source."""
+    question = _valid(question)
     if not question.strip():
         raise UsageError("the question is empty", hint='ask something: rag ask "Why …?"')
     settings = _settings(config, index=index_dir, embedder=embedder, llm=llm, offline=offline)
@@ -299,6 +316,9 @@ def models_verify(
 def main() -> NoReturn:
     """Run the command line; every error becomes two lines and the exit code of the contract."""
     debug = "--debug" in sys.argv[1:]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a character that the terminal lacks is no bug
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False)
         sys.stdout.flush()
@@ -314,7 +334,7 @@ def main() -> NoReturn:
     except MemoryError as error:
         _fail(_out_of("memory", error), debug=debug)
     except BrokenPipeError:
-        sys.stderr.close()
+        _hang_up()
         sys.exit(0)
     except OSError as error:
         import errno
@@ -432,8 +452,22 @@ def _width() -> int:
 
 
 def _print(text: str, end: str = "\n") -> None:
-    sys.stdout.write(text + end)
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(text + end)
+        sys.stdout.flush()
+    except BrokenPipeError:  # typer would make it exit code 1: a bug
+        _hang_up()
+        raise typer.Exit from None
+
+
+def _hang_up() -> None:
+    """Whoever read our output is gone: let what is still buffered go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _valid(text: str) -> str:
+    """Command-line text that was not UTF-8 has surrogates, which no model or JSON reader takes."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _note(text: str, end: str = "\n") -> None:

@@ -37,7 +37,7 @@ class Settings:
         threads: Threads of the language model; 0 means one a core.
         context_tokens: Context of the language model.
         passages: Passages retrieved for a question.
-        evidence: Evidence sentences shown to the model.
+        evidence: Most evidence sentences shown to the model.
         max_answer_tokens: Longest answer.
         max_claims: Most sentences in an answer.
         answer_threshold: Least probability that the documents answer, below which they are
@@ -55,7 +55,7 @@ class Settings:
     threads: int = _bounded(0, 0, 256)
     context_tokens: int = _bounded(4096, 512, 131072)
     passages: int = _bounded(12, 1, 200)
-    evidence: int = _bounded(7, 1, 50)
+    evidence: int = _bounded(9, 1, 50)
     max_answer_tokens: int = _bounded(120, 8, 2048)
     max_claims: int = _bounded(3, 1, 20)
     answer_threshold: float = _bounded(0.5, 0.0, 1.0)
@@ -137,7 +137,7 @@ def _convert(raw: Any, spec: Any, layer: str) -> Any:
     elif kind in (int, float) and isinstance(raw, (str, int, float)) and not isinstance(raw, bool):
         try:
             value = kind(raw) if not (kind is int and isinstance(raw, float)) else raw
-        except ValueError:
+        except (ValueError, OverflowError):
             value = raw
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
         raise UsageError(

@@ -51,12 +51,12 @@ class DenseIndex:
 def open_dense(store: Store) -> DenseIndex:
     """Load the file if it matches the store, else rebuild it from the stored vectors."""
     loaded = _load(store.folder / FILE, store.meta("identity"), store.generation)
-    return loaded or build(store, write=False)
+    return build(store, write=False) if loaded is None else loaded
 
 
 def problem(store: Store) -> str:
     """Why the file does not match the store, or "" where it does."""
-    if _load(store.folder / FILE, store.meta("identity"), store.generation):
+    if _load(store.folder / FILE, store.meta("identity"), store.generation) is not None:
         return ""
     return f"{FILE} is missing, damaged or out of date; it is rebuilt by: rag index"
 
@@ -88,7 +88,7 @@ def _load(file: Path, identity: str, generation: int) -> DenseIndex | None:
             return None
         if hashlib.sha256(payload).hexdigest() != header["sha256"]:
             return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     import faiss
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
+from datetime import date
 
 from rag.records import Acronym
 
@@ -27,9 +29,9 @@ _ISO = re.compile(r"\b(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})\b")
 _NAME = re.compile(
     r"(?:by\s+)?(?P<name>(?:[A-ZÀ-Þ][\w'’.-]*)(?:\s+(?:de|van|von|der|den|la|le|al|bin|[A-ZÀ-Þ][\w'’.-]*)){1,3})",
 )
-_BYLINE = re.compile(r"(?:written )?by\s+(?P<name>[A-ZÀ-Þ].{2,80})", re.I)
+_BYLINE = re.compile(r"(?i:(?:written )?by)\s+(?P<name>[A-ZÀ-Þ].{2,80}(?<![.!?]))")
 _FRONT = re.compile(r"\ufeff?---\r?\n(?P<body>.*?)\r?\n(?:---|\.\.\.)\s*?(?:\r?\n|\Z)", re.DOTALL)
-_FRONT_LINE = re.compile(r"^(title|date|authors?)\s*:\s*(.+?)\s*$", re.I | re.M)
+_FRONT_LINE = re.compile(r"^(title|date|authors?)[ \t]*:[ \t]*(\S.*)$", re.I | re.M)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +51,12 @@ def front_matter(text: str) -> int:
 
 def find_date(text: str) -> str:
     """The first complete date in a text, as ISO, or ""."""
-    found = [m for p in (_DAY_MONTH, _MONTH_DAY, _ISO) if (m := p.search(text))]
-    if not found:
-        return ""
-    match = min(found, key=lambda m: m.start())
-    month = match["month"].lower()
-    number = _MONTHS.get(month) or (int(month) if month.isdigit() else 0)
-    day = int(match["day"])
-    if not (1 <= number <= 12 and 1 <= day <= 31):
-        return ""
-    return f"{match['year']}-{number:02d}-{day:02d}"
+    found = [m for pattern in (_DAY_MONTH, _MONTH_DAY, _ISO) for m in pattern.finditer(text)]
+    for match in sorted(found, key=lambda m: m.start()):
+        month = _MONTHS.get(match["month"].lower()) or match["month"]
+        with contextlib.suppress(ValueError):  # the 99th month is a part number
+            return date(int(match["year"]), int(month), int(match["day"])).isoformat()
+    return ""
 
 
 def describe(text: str, *, head: list[tuple[str, bool]], repeated: set[str]) -> Description:
@@ -72,8 +70,8 @@ def describe(text: str, *, head: list[tuple[str, bool]], repeated: set[str]) -> 
     found = {"title": "", "date": "", "author": ""}
     if match := _FRONT.match(text):
         for key, value in _FRONT_LINE.findall(match["body"]):
-            found["author" if key.lower().startswith("author") else key.lower()] = value.strip(
-                "\"'[]"
+            found["author" if key.lower().startswith("author") else key.lower()] = (
+                value.strip().strip("\"'[]")
             )
         found["date"] = find_date(found["date"]) or found["date"]
     lines = [line for line, _ in head]
@@ -88,12 +86,12 @@ def describe(text: str, *, head: list[tuple[str, bool]], repeated: set[str]) -> 
         after = lines[title_at + 1]
         if (match := _NAME.fullmatch(after)) and not find_date(after):
             author = match["name"]
-    date = next((find_date(line) for line in lines if len(line) < 60 and find_date(line)), "")
-    if not date:
-        date = next((found_ for line in lines[:3] if (found_ := find_date(line))), "")
+    day = next((find_date(line) for line in lines if len(line) < 60 and find_date(line)), "")
+    if not day:
+        day = next((found_ for line in lines[:3] if (found_ := find_date(line))), "")
     return Description(
         title=found["title"] or title.rstrip(".") or _opening(lines),
-        date=found["date"] or date,
+        date=found["date"] or day,
         author=found["author"] or author,
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 from rag.records import Evidence, Hit, Sentence
 from rag.retrieve import Query
@@ -16,6 +17,8 @@ from rag.store import Store
 from rag.words import terms
 
 _MIN_WORDS = 4
+_TAIL = 0.6  # what is worth less of the best is not read: it costs time and distracts
+_TWIN = 0.6  # a sentence joins the one that it leans on if it is worth so much of it
 _MAX_LEAD_WORDS = 45
 _MAX_LEAD_GAP = 40  # code points
 _NEEDS_LEAD = re.compile(
@@ -67,19 +70,36 @@ def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) 
                 cosine = float(cosines[at])
                 scored.append((cosine + words + place, hit, at, cosine))
     scored.sort(key=lambda entry: (-entry[0], entry[1].passage_id, entry[2]))
-    return [
-        Evidence(
+    chosen: list[Evidence] = []
+    for score, hit, at, cosine in scored:
+        sentence, document = hit.passage.sentences[at], hit.document.id
+        lead = _lead(hit, at, store)
+        if any(
+            e.lead and (e.document.id, e.lead.start) == (document, sentence.start) for e in chosen
+        ):
+            continue  # it is shown already, before the sentence that leans on it
+        item = Evidence(
             document=hit.document,
-            start=hit.passage.sentences[at].start,
-            end=hit.passage.sentences[at].end,
-            clean=hit.passage.sentences[at].clean,
-            lead=_lead(hit, at, store),
+            start=sentence.start,
+            end=sentence.end,
+            clean=sentence.clean,
+            lead=lead,
             passage_id=hit.passage_id,
             score=score,
             cosine=cosine,
         )
-        for score, hit, at, cosine in scored[:limit]
-    ]
+        # One that leans on a sentence chosen before takes its place in the row, and shows both.
+        twin = next(
+            (n for n, e in enumerate(chosen)
+             if lead and not e.lead and (e.document.id, e.start) == (document, lead.start)),
+            None,
+        )  # fmt: skip
+        if twin is not None:
+            if score >= _TWIN * chosen[twin].score:
+                chosen[twin] = replace(item, score=chosen[twin].score)
+        elif len(chosen) < limit and score >= _TAIL * scored[0][0]:
+            chosen.append(item)
+    return chosen
 
 
 def _lead(hit: Hit, at: int, store: Store) -> Sentence | None:

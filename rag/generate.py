@@ -95,6 +95,7 @@ class LlamaGenerator:
         self._held: list[int] = []  # what the KV cache holds, in order
         self.written = 0
         self.first_token_at = 0.0
+        self.log_probs: list[float] = []
 
     def close(self) -> None:
         """Free the native memory."""
@@ -135,7 +136,7 @@ class LlamaGenerator:
             same += 1
         self._cut(same)
         self._decode(tokens[same:])
-        self.written, self.first_token_at = 0, 0.0
+        self.written, self.first_token_at, self.log_probs = 0, 0.0, []
         return same
 
     def log_odds(self, yes: str, no: str) -> float:
@@ -151,7 +152,10 @@ class LlamaGenerator:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         pending, given = "", 0
         for _ in range(min(max_tokens, self.context_tokens - len(self._held) - 1)):
-            token = int(np.argmax(self._logits()))
+            logits = self._logits()
+            token = int(np.argmax(logits))
+            # The greedy token's log probability: log(1 / sum(exp(logits - max))).
+            self.log_probs.append(-float(np.log(np.exp(logits - logits[token]).sum())))
             self.written += 1
             self.first_token_at = self.first_token_at or time.perf_counter()
             if self._c.llama_vocab_is_eog(self._vocab, token):

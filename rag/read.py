@@ -63,7 +63,7 @@ def find(roots: list[Path]) -> tuple[list[Source], list[Skipped]]:
             if reason:
                 skipped.append(Skipped(path, reason))
             elif path in sources and sources[path].file.resolve() != file.resolve():
-                skipped.append(Skipped(path, f"same name as {sources[path].file}"))
+                skipped.append(Skipped(path, f"same name as {printable(str(sources[path].file))}"))
             else:
                 sources[path] = Source(file, path)
     return [sources[path] for path in sorted(sources)], skipped
@@ -76,7 +76,7 @@ def _walk(root: Path, skipped: list[Skipped]) -> Iterator[Path]:
     def unlistable(error: OSError) -> None:
         if Path(error.filename) == root:
             raise InputUnreadable(
-                f"{root} cannot be listed: {error.strerror}", hint="check its permissions"
+                f"{printable(str(root))} cannot be listed: {error.strerror}", hint="check its permissions"
             )
         skipped.append(
             Skipped(printable(str(error.filename)), f"cannot be listed: {error.strerror}")

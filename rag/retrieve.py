@@ -57,20 +57,24 @@ def make_query(question: str, *, embedder: Embedder, acronyms: list[Acronym]) ->
 
 def expand(question: str, acronyms: list[Acronym]) -> str:
     """Put ``CAI (Comprehensive Agreement on Investment)`` for ``CAI``, and the other way round."""
-    done: set[str] = set()
+    found: dict[str, tuple[int, int, str]] = {}  # short form -> span in the question, new text
     for acronym in acronyms:
         short, long = re.escape(acronym.short), re.escape(acronym.long)
-        if acronym.short in done:
-            continue
-        both = f"{acronym.long} ({acronym.short})"
         has_short = re.search(rf"\b{short}\b", question)
         has_long = re.search(rf"\b{long}\b", question, re.IGNORECASE)
         if has_short and not has_long:
-            done.add(acronym.short)
-            question = question[: has_short.start()] + both + question[has_short.end() :]
+            both = f"{acronym.long} ({acronym.short})"
+            found.setdefault(acronym.short, (*has_short.span(), both))
         elif has_long and not has_short:
-            done.add(acronym.short)
-            question = f"{question[: has_long.end()]} ({acronym.short}){question[has_long.end() :]}"
+            both = f"{has_long.group()} ({acronym.short})"
+            found[acronym.short] = (*has_long.span(), both)
+    # The longer name wins: "Republic of China" within "People's Republic of China" is no other.
+    kept: list[tuple[int, int, str]] = []
+    for start, end, both in sorted(found.values(), key=lambda f: (f[0] - f[1], f)):
+        if all(end <= a or b <= start for a, b, _ in kept):
+            kept.append((start, end, both))
+    for start, end, both in sorted(kept, reverse=True):
+        question = question[:start] + both + question[end:]
     return question
 
 

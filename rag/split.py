@@ -12,10 +12,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
-from rag.clean import Cleaned, clean, shown
+from rag.clean import Cleaned, clean
 from rag.describe import Description, acronyms, describe, find_date, front_matter
 from rag.records import Acronym, Document, Passage, Sentence
 from rag.words import STOPWORDS
@@ -25,10 +25,11 @@ VERSION = 1
 TARGET_TOKENS = 160
 _MAX_BLOCK = 50_000  # code points; a longer line is cut at white space
 _MAX_GAP = 600  # code points of page furniture that a sentence may run across
+_MAX_FOOT = 8  # short lines at the end of a document that may be a page's foot
 
 Kind = Literal["heading", "paragraph", "item", "row", "code", "furniture", "note"]
 
-_HEADING = re.compile(r"\s{0,3}(#{1,6})\s+(?P<text>.*?)\s*#*\s*$")
+_HEADING = re.compile(r"\s{0,3}#{1,6}\s+(?=\S)")
 _UNDERLINE = re.compile(r"\s{0,3}(=+|-{3,})\s*$")
 _RULE = re.compile(r"\s{0,3}([-*_=~]\s*){3,}$")
 _ITEM = re.compile(r"\s*(?:[-*+•►▪▸‣◦●–—]|\d{1,3}[.)]|\(\w\))\s+(?=\S)")
@@ -110,8 +111,13 @@ def split(document: Document, *, count: Callable[[str], int], max_tokens: int) -
 def embedding_text(passage: Passage, title: str) -> str:
     """What of a passage is embedded: where it stands, then what it says."""
     heading = "" if passage.heading == title else passage.heading
-    place = " › ".join(part for part in (title[:120], heading[:120]) if part)
+    place = " › ".join(part for part in (_brief(title), _brief(heading)) if part)
     return f"{place}\n{passage.clean}" if place else passage.clean
+
+
+def _brief(text: str) -> str:
+    """At most 120 bytes of UTF-8: a Chinese letter is a token, a Latin one a fifth of it."""
+    return text.encode()[:120].decode(errors="ignore")
 
 
 # -- blocks -------------------------------------------------------------------------------------
@@ -139,9 +145,10 @@ def _blocks(text: str) -> list[Block]:
             current = None
             continue
         if match := _HEADING.match(line):
-            blocks.append(
-                Block("heading", [(start + match.start("text"), start + match.end("text"))])
-            )
+            stop = len(line.rstrip())
+            bare = line[:stop].rstrip("#")  # "## Title ##" is closed, "# Learn C#" is not
+            stop = len(bare.rstrip()) if bare[-1:].isspace() else stop
+            blocks.append(Block("heading", [(start + match.end(), start + stop)]))
             current = None
             continue
         if _ROW.match(line):
@@ -200,19 +207,21 @@ def _mark_furniture(blocks: list[Block], title: str) -> None:
         if (
             again
             or _PAGE_NUMBER.fullmatch(line)
-            or _ADDRESS.fullmatch(line)
+            or (few and len(line) < 300 and _ADDRESS.fullmatch(line))
             or (few and _NAVIGATION.fullmatch(line))
             or not any(c.isalnum() for c in line)
         ):
             block.kind = "furniture"
-    for block in reversed(blocks):  # what is left of a page's foot
+    # What is left of a page's foot; a list of words is none.
+    for block in reversed(blocks[-min(_MAX_FOOT, len(blocks) // 4) :] if len(blocks) > 3 else []):
         words = block.text.split()
         if block.kind == "furniture":
             continue
         if len(words) > 3 or _ENDS.search(block.text) or any(c.isdigit() for c in block.text):
             break
         block.kind = "furniture"
-    for block, after in zip(blocks, [*blocks[1:], None], strict=True):
+    for at, block in enumerate(blocks):
+        after = blocks[at + 1] if at + 1 < len(blocks) else None
         if block.kind == "paragraph" and _plain_heading(block, after):
             block.kind = "heading"
 
@@ -255,24 +264,21 @@ def _join_broken(blocks: list[Block]) -> list[Block]:
             for earlier in reversed(joined[-5:]):
                 if earlier.kind in ("furniture", "note"):
                     continue
-                words = earlier.text.split()
+                tail = earlier.text[-_MAX_GAP:]
+                words = tail.split()
                 torn = (
                     earlier.kind in ("paragraph", "item")
-                    and not _ENDS.search(earlier.text)
+                    and len(earlier.text) < _MAX_BLOCK
+                    and not _ENDS.search(tail)
                     and (block.text[:1].islower() or words[-1].lower() in STOPWORDS)
                     and (len(words) >= 6 or block.text[:1].islower())
                     and block.spans[0][0] - earlier.spans[-1][1] <= _MAX_GAP
                 )
                 if torn:
                     earlier.spans += block.spans
-                    earlier.cleaned = Cleaned(
-                        f"{earlier.text} {block.text}",
-                        [
-                            *earlier.cleaned.offsets,
-                            block.cleaned.offsets[0],
-                            *block.cleaned.offsets,
-                        ],
-                    )
+                    offsets = earlier.cleaned.offsets
+                    offsets += [block.cleaned.offsets[0], *block.cleaned.offsets]
+                    earlier.cleaned = Cleaned(f"{earlier.text} {block.text}", offsets)
                 break
             if torn:
                 continue
@@ -283,6 +289,7 @@ def _join_broken(blocks: list[Block]) -> list[Block]:
 # -- sentences and passages ---------------------------------------------------------------------
 
 _CJK_STOP = re.compile(r"[。！？][”」』）]*")
+_CLOSING = re.compile(r"(?:\]\([^)\n]{0,2000}\)|\[\^?\d{1,3}\])*")
 _MERGE_BACK = re.compile(r"^[\W_]*$|^[a-zß-ÿ]")
 
 
@@ -299,7 +306,7 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
         if start == end:
             continue
         # What begins in lower case, or is only punctuation, ended at no full stop.
-        if spans and _MERGE_BACK.match(text[start:end]) and not _CJK_STOP.search(text[:start][-3:]):
+        if spans and _MERGE_BACK.match(text[start:end]) and not _CJK_STOP.search(text, max(0, start - 3), start):
             spans[-1] = (spans[-1][0], end)
             continue
         at = start
@@ -311,24 +318,34 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     return spans
 
 
-def _sentences(text: str, block: Block) -> Iterator[Sentence]:
+def _sentences(
+    text: str, block: Block, *, count: Callable[[str], int], limit: int
+) -> Iterator[Sentence]:
     cleaned = block.cleaned
-    spans = [(0, len(cleaned.text))] if block.kind in ("heading", "row", "code") else (
-        sentence_spans(cleaned.text)
-    )  # fmt: skip
-    last = len(spans) - 1
+    whole = [(0, len(cleaned.text))]
+    spans = [
+        piece
+        for span in (
+            whole if block.kind in ("heading", "row", "code") else sentence_spans(cleaned.text)
+        )
+        for piece in _fit(cleaned.text, *span, count=count, limit=limit)
+    ]
+    low = block.spans[0][0]
     for number, (start, end) in enumerate(spans):
         first = cleaned.offsets[start]
         stop = cleaned.offsets[end - 1] + 1
         # Markup that hugs the sentence is quoted with it, so that links and emphasis stay whole.
-        low = block.spans[0][0] if number == 0 else cleaned.offsets[spans[number - 1][1] - 1] + 1
-        high = block.spans[-1][1] if number == last else cleaned.offsets[spans[number + 1][0]]
+        last = number + 1 == len(spans)
+        high = block.spans[-1][1] if last else cleaned.offsets[spans[number + 1][0]]
         while first > low and not text[first - 1].isspace():
             first -= 1
         while stop < high and not text[stop].isspace():
             stop += 1
-        if first > low and number and not any(c.isspace() for c in text[low:first]):
-            first = cleaned.offsets[start]
+        if stop == high and not last:  # no space between two sentences: what opens the next is its
+            behind = cleaned.offsets[end - 1] + 1
+            closing = _CLOSING.match(text, behind, high)
+            stop = closing.end() if closing else behind
+        low = stop
         yield Sentence(first, stop, cleaned.text[start:end])
 
 
@@ -347,7 +364,9 @@ def _passages(
     def close() -> Iterator[Passage]:
         nonlocal group, size
         if group:
-            yield Passage(group[0].start, max(s.end for s in group), heading, tuple(group))
+            # A footnote shown behind a torn sentence stands inside its span.
+            start, end = min(s.start for s in group), max(s.end for s in group)
+            yield Passage(start, end, heading, tuple(group))
         group, size = [], 0
 
     for at, block in enumerate(blocks):
@@ -362,11 +381,7 @@ def _passages(
         prefix = count(embedding_text(Passage(0, 0, heading, ()), title))
         limit = max_tokens - prefix - 2
         target = min(TARGET_TOKENS, limit)
-        sentences = [
-            piece
-            for sentence in _sentences(text, block)
-            for piece in _fit(text, sentence, count=count, limit=limit)
-        ]
+        sentences = list(_sentences(text, block, count=count, limit=limit))
         sizes = [count(s.clean) for s in sentences]
         if group and size + sum(sizes) > target and size >= target // 2:
             yield from close()
@@ -379,28 +394,20 @@ def _passages(
 
 
 def _fit(
-    text: str, sentence: Sentence, *, count: Callable[[str], int], limit: int
-) -> Iterator[Sentence]:
-    """A sentence that is longer than a passage may be, in pieces cut at white space."""
-    # A token is at least one code point, so a text this short needs no counting.
-    if len(sentence.clean) <= limit - 2 or (
-        len(sentence.clean) < 20 * limit and count(sentence.clean) <= limit
-    ):
-        yield sentence
+    text: str, start: int, end: int, *, count: Callable[[str], int], limit: int
+) -> Iterator[tuple[int, int]]:
+    """The span of a sentence; one longer than a passage may be in pieces, cut at white space."""
+    # So many code points are never few enough tokens: counting them would cost more than cutting.
+    if end - start < 2 or (end - start < 20 * limit and count(text[start:end]) <= limit):
+        yield start, end
         return
-    middle = (sentence.start + sentence.end) // 2
-    window = text[middle : sentence.end]
-    ahead = re.search(r"\s", window)
-    cut = middle + ahead.start() if ahead else middle
-    if ahead and cut - middle > (sentence.end - sentence.start) // 4:
-        behind = text.rfind(" ", sentence.start, middle)
-        cut = behind if behind > sentence.start else middle
-    for start, end in ((sentence.start, cut), (cut, sentence.end)):
-        while start < end and text[start].isspace():
-            start += 1
-        while end > start and text[end - 1].isspace():
-            end -= 1
-        if piece := shown(text[start:end]):
-            yield from _fit(
-                text, replace(sentence, start=start, end=end, clean=piece), count=count, limit=limit
-            )
+    middle = (start + end) // 2
+    quarter = (end - start) // 4
+    cut = text.find(" ", middle, middle + quarter)
+    if cut < 0:
+        cut = text.rfind(" ", middle - quarter, middle)
+    after = cut + 1  # the space belongs to neither
+    if cut < 0:
+        cut = after = middle
+    yield from _fit(text, start, cut, count=count, limit=limit)
+    yield from _fit(text, after, end, count=count, limit=limit)

@@ -30,7 +30,7 @@ _APOSTROPHE = re.compile(r"['’].*$")
 _DOTTED = re.compile(r"\b(?:[^\W\d_]\.){2,}")  # U.S., e.g.
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
-_NAME = re.compile(r"[^\W\d_]*[A-ZÀ-ÖØ-Þ][^\W\d_]+|[A-Z]{2,}")
+_NAME = re.compile(r"(?<![^\W\d_])[^\W\d_]*[A-ZÀ-ÖØ-Þ][^\W\d_]+|[A-Z]{2,}")
 _NUMBER_WORDS = {
     word: str(value)
     for value, word in enumerate(
@@ -99,7 +99,8 @@ def figures(text: str) -> set[str]:
 def names(text: str) -> set[str]:
     """Stems of capitalised words that do not merely open a sentence: people, places, bodies."""
     found: set[str] = set()
-    for match in _NAME.finditer(_DOTTED.sub(lambda m: m.group().replace(".", ""), text)):
+    text = _DOTTED.sub(lambda m: m.group().replace(".", ""), text)
+    for match in _NAME.finditer(text):
         before = text[: match.start()].rstrip("\"'“”‘’([ ")
         opens = not before or before[-1] in ".!?:"
         word = match.group()

@@ -1,0 +1,79 @@
+"""JSON Schemas of what the command line prints with ``--json``: the contract, word for word.
+
+Fields may be added; a field that is here may neither go nor change its type.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonschema
+
+TEXT = {"type": "string"}
+COUNT = {"type": "integer", "minimum": 0}
+LINE = {"type": "integer", "minimum": 1}
+SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+
+
+def record(**fields: Any) -> dict[str, Any]:
+    """An object that has at least these fields."""
+    return {"type": "object", "properties": fields, "required": list(fields)}
+
+
+def rows(item: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """An array of such items."""
+    return {"type": "array", "items": item, **more}
+
+
+CITATION = record(
+    label=LINE, document=TEXT, title=TEXT, page={"type": ["integer", "null"]}, start=COUNT,
+    end=LINE, line_start=LINE, line_end=LINE, quote={"type": "string", "minLength": 1},
+)  # fmt: skip
+SPAN = {"document": TEXT, "start": COUNT, "end": LINE, "score": {"type": "number"}}
+ANSWER = record(
+    schema={"const": "rag.answer/1"},
+    id={"type": ["string", "integer", "null"]},
+    question=TEXT,
+    standalone_question=TEXT,
+    status={"enum": ["answered", "unanswerable", "error"]},
+    answer=TEXT,
+    claims=rows(
+        record(
+            text={"type": "string", "minLength": 1},
+            labels=rows(LINE, minItems=1),
+            verdict={"enum": ["supported", "unsupported"]},
+            score=SHARE,
+        )
+    ),
+    citations=rows(CITATION),
+    retrieved=rows(record(**SPAN)),
+    error={"anyOf": [{"type": "null"}, record(kind=TEXT, message=TEXT, hint=TEXT)]},
+    stats=record(
+        retrieve_ms=COUNT, first_token_ms=COUNT, total_ms=COUNT, prompt_tokens=COUNT,
+        reused_tokens=COUNT, answer_tokens=COUNT,
+    ),
+    models=record(embedder=TEXT, llm=TEXT),
+    index_generation=LINE,
+)  # fmt: skip
+SEARCH = record(
+    schema={"const": "rag.search/1"},
+    query=TEXT,
+    expanded_query=TEXT,
+    results=rows(
+        record(
+            **SPAN, title=TEXT, page={"type": ["integer", "null"]}, line_start=LINE, line_end=LINE,
+            text=TEXT,
+            ranks={"type": "object", "minProperties": 1, "additionalProperties": LINE},
+        )
+    ),
+)  # fmt: skip
+STATUS = record(
+    schema={"const": "rag.status/1"}, generation=LINE, documents=COUNT, passages=COUNT,
+    sentences=COUNT, bytes=COUNT, models=record(embedder=TEXT, llm=TEXT),
+    sound={"type": "boolean"}, problems=rows(TEXT),
+)  # fmt: skip
+
+
+def check(document: Any, schema: dict[str, Any]) -> None:
+    """Fail where a document does not follow its schema."""
+    jsonschema.Draft202012Validator(schema).validate(document)
