@@ -70,7 +70,8 @@ def interval(values: list[float]) -> tuple[float, float, float]:
     sample = np.asarray(values, dtype=float)
     draws = np.random.default_rng(0).integers(0, len(sample), (10_000, len(sample)))
     means = sample[draws].mean(axis=1)
-    return float(sample.mean()), *(float(q) for q in np.quantile(means, [0.025, 0.975]))
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(sample.mean()), float(low), float(high)
 
 
 def score(rows: list[Row]) -> dict[str, list[float]]:

@@ -10,8 +10,11 @@ import codecs
 import ctypes
 import logging
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +26,8 @@ from rag.records import Generator, Message, Prompt
 from rag.split import sentence_spans
 
 EXTRACTIVE = "extractive"
-# Read so many prompt tokens at a time: about a second on two slow cores, so Ctrl-C is obeyed.
-_READ_TOKENS = 128
+_READ_TOKENS = 256  # read at a time
+_ABORTED = 2  # llama_decode's status when the abort callback said so
 
 
 def open_generator(name: str, file: Path, *, context_tokens: int, threads: int) -> Generator:
@@ -92,6 +95,10 @@ class LlamaGenerator:
         self._formatter = Jinja2ChatFormatter(template.decode(), eos_token="", bos_token="")
         bos = bool(llama_cpp.llama_vocab_get_add_bos(self._vocab))
         self._bos = [int(llama_cpp.llama_vocab_bos(self._vocab))] if bos else []
+        self._stopped = False
+        # Kept as an attribute: C holds a pointer to it.
+        self._abort = llama_cpp.ggml_abort_callback(lambda _: self._stopped)
+        llama_cpp.llama_set_abort_callback(self._ctx, self._abort, None)
         self._held: list[int] = []  # what the KV cache holds, in order
         self.written = 0
         self.first_token_at = 0.0
@@ -186,7 +193,12 @@ class LlamaGenerator:
         for at in range(0, len(tokens), _READ_TOKENS):
             part = tokens[at : at + _READ_TOKENS]
             array = (self._c.llama_token * len(part))(*part)
-            status = self._c.llama_decode(self._ctx, self._c.llama_batch_get_one(array, len(part)))
+            with self._interruptible():
+                batch = self._c.llama_batch_get_one(array, len(part))
+                status = self._c.llama_decode(self._ctx, batch)
+            if self._stopped or status == _ABORTED:
+                self._cut(0)
+                raise KeyboardInterrupt
             if status:
                 self._cut(0)
                 raise OutOfResources(
@@ -194,6 +206,23 @@ class LlamaGenerator:
                     hint="set a larger context_tokens, or free some memory",
                 )
             self._held += part
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Let Ctrl-C stop a decode in the middle: Python alone would wait for C to return."""
+        self._stopped = False
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(*_: object) -> None:
+            self._stopped = True
+
+        before = signal.signal(signal.SIGINT, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before or signal.SIG_DFL)
 
     def _cut(self, length: int) -> None:
         """Keep the first tokens of the cache and forget the rest."""

@@ -76,7 +76,8 @@ def _walk(root: Path, skipped: list[Skipped]) -> Iterator[Path]:
     def unlistable(error: OSError) -> None:
         if Path(error.filename) == root:
             raise InputUnreadable(
-                f"{printable(str(root))} cannot be listed: {error.strerror}", hint="check its permissions"
+                f"{printable(str(root))} cannot be listed: {error.strerror}",
+                hint="check its permissions",
             )
         skipped.append(
             Skipped(printable(str(error.filename)), f"cannot be listed: {error.strerror}")

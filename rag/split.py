@@ -213,7 +213,7 @@ def _mark_furniture(blocks: list[Block], title: str) -> None:
         ):
             block.kind = "furniture"
     # What is left of a page's foot; a list of words is none.
-    for block in reversed(blocks[-min(_MAX_FOOT, len(blocks) // 4) :] if len(blocks) > 3 else []):
+    for block in reversed(blocks[max(len(blocks) // 2, len(blocks) - _MAX_FOOT) :]):
         words = block.text.split()
         if block.kind == "furniture":
             continue
@@ -290,6 +290,7 @@ def _join_broken(blocks: list[Block]) -> list[Block]:
 
 _CJK_STOP = re.compile(r"[。！？][”」』）]*")
 _CLOSING = re.compile(r"(?:\]\([^)\n]{0,2000}\)|\[\^?\d{1,3}\])*")
+_LONG_RUN = re.compile(r"\S{500,}")
 _MERGE_BACK = re.compile(r"^[\W_]*$|^[a-zß-ÿ]")
 
 
@@ -298,7 +299,9 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     import nupunkt
 
     spans: list[tuple[int, int]] = []
-    for start, end in nupunkt.sent_spans(text):
+    # It is quadratic in runs without white space; no full stop of a sentence is inside of one.
+    tame = _LONG_RUN.sub(lambda m: f"{m[0][:100]}{'x' * (len(m[0]) - 200)}{m[0][-100:]}", text)
+    for start, end in nupunkt.sent_spans(tame):
         while start < end and text[start].isspace():
             start += 1
         while end > start and text[end - 1].isspace():
@@ -306,7 +309,11 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
         if start == end:
             continue
         # What begins in lower case, or is only punctuation, ended at no full stop.
-        if spans and _MERGE_BACK.match(text[start:end]) and not _CJK_STOP.search(text, max(0, start - 3), start):
+        if (
+            spans
+            and _MERGE_BACK.match(text[start:end])
+            and not _CJK_STOP.search(text, max(0, start - 3), start)
+        ):
             spans[-1] = (spans[-1][0], end)
             continue
         at = start

@@ -22,9 +22,10 @@ from rag.records import DocumentInfo, Evidence, FloatMatrix
 from rag.words import figures, names, negated, numbers, terms
 
 MAX_CITATIONS = 3
-# Logistic weights for (coverage, cosine, share of names missing, negation without ground).
-# Fitted by bench/fit_support.py; see docs/experiments.md.
-_BIAS, _COVERAGE, _COSINE, _NAMES, _NEGATION = -4.0, 5.0, 4.0, -4.0, -2.0
+# Logistic weights of the signals, and the bias. Chosen by hand, measured by bench/support.py; see
+# docs/experiments.md.
+_BIAS = -4.0
+_WEIGHTS = (5.0, 4.0, -4.0, -2.0)
 _GAIN = 0.12  # a further citation must cover so much more of the claim
 
 
@@ -39,6 +40,34 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Signals:
+    """What is known of a claim and the texts cited for it.
+
+    Attributes:
+        coverage: Share of the claim's terms, weighted by rarity, that the cited texts have.
+        cosine: Of the claim and the nearest cited text.
+        foreign: Share of the claim's names that neither texts, titles nor question give.
+        ungrounded: 1.0 where the claim denies something and no cited text does.
+    """
+
+    coverage: float
+    cosine: float
+    foreign: float
+    ungrounded: float
+
+    @property
+    def values(self) -> tuple[float, float, float, float]:
+        """In the order of the weights."""
+        return (self.coverage, self.cosine, self.foreign, self.ungrounded)
+
+    @property
+    def score(self) -> float:
+        """Support, 0 to 1."""
+        logit = _BIAS + sum(w * v for w, v in zip(_WEIGHTS, self.values, strict=True))
+        return 1 / (1 + math.exp(-logit))
+
+
+@dataclass(frozen=True, slots=True)
 class Support:
     """What was found for a claim.
 
@@ -46,11 +75,13 @@ class Support:
         spans: The cited texts, the strongest first; empty where nothing comes near.
         score: 0 to 1.
         reason: Why the claim is not supported, or "".
+        signals: What the score was made of; None where there was nothing to weigh.
     """
 
     spans: tuple[Span, ...]
     score: float
     reason: str = ""
+    signals: Signals | None = None
 
 
 def spans_of(evidence: tuple[Evidence, ...]) -> list[Span]:
@@ -140,29 +171,25 @@ def _judge(
     threshold: float,
 ) -> Support:
     text = " ".join(span.clean for span in cited)
-    invented = figures(claim) - numbers(text)
-    if invented:
-        return Support(
-            tuple(cited), 0.0, f"the number {', '.join(sorted(invented))} is not in the cited text"
-        )
     context = " ".join([question, *(f"{s.document.title} {s.document.author}" for s in cited)])
     called = names(claim)
     foreign = called - set(terms(text)) - set(terms(context))
-    ungrounded = negated(claim) and not negated(text)
-    logit = (
-        _BIAS
-        + _COVERAGE * covered
-        + _COSINE * cosine
-        + _NAMES * (len(foreign) / len(called) if called else 0.0)
-        + _NEGATION * ungrounded
+    signals = Signals(
+        coverage=covered,
+        cosine=cosine,
+        foreign=len(foreign) / len(called) if called else 0.0,
+        ungrounded=float(negated(claim) and not negated(text)),
     )
-    score = 1 / (1 + math.exp(-logit))
-    if score >= threshold:
-        return Support(tuple(cited), score)
+    invented = figures(claim) - numbers(text)
+    if invented:
+        reason = f"the number {', '.join(sorted(invented))} is not in the cited text"
+        return Support(tuple(cited), 0.0, reason, signals)
+    if signals.score >= threshold:
+        return Support(tuple(cited), signals.score, "", signals)
     if foreign:
         reason = f"the cited text does not name {', '.join(sorted(foreign))}"
-    elif ungrounded:
+    elif signals.ungrounded:
         reason = "it denies something that the cited text does not deny"
     else:
         reason = "too little of it stands in any text"
-    return Support(tuple(cited), score, reason)
+    return Support(tuple(cited), signals.score, reason, signals)

@@ -10,10 +10,11 @@ import pytest
 
 from rag.embed import HashEmbedder
 from rag.indexing import IndexReport, build_index
+from rag.models import models_folder
 
 SEEDS = Path(__file__).parents[1] / "seeds"
 # Where real models lie, before the home is redirected; tests marked ``models`` need them.
-REAL_HOME = Path.home()
+REAL_MODELS = models_folder(Path(os.environ["RAG_MODELS"]) if "RAG_MODELS" in os.environ else None)
 
 
 @pytest.fixture(autouse=True)
@@ -53,3 +54,17 @@ def seed_index(tmp_path: Path, build: IndexBuilder) -> Path:
     """An index of the five seed documents."""
     build(SEEDS)
     return tmp_path / "index"
+
+
+@pytest.fixture(scope="session")
+def shared_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index of the seeds that many tests read and none changes."""
+    folder = tmp_path_factory.mktemp("shared") / "index"
+    build_index(
+        [SEEDS],
+        folder=folder,
+        open_embedder=HashEmbedder,
+        embedder_name="hash",
+        max_bytes=50_000_000,
+    )
+    return folder

@@ -1,0 +1,185 @@
+"""The second story from end to end: every claim has its sources, word for word, or is withheld."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import SEEDS
+
+from rag.answering import REFUSAL, Engine, Limits, failed
+from rag.dense import open_dense
+from rag.embed import HashEmbedder
+from rag.errors import IndexUnusable, UsageError
+from rag.generate import ExtractiveGenerator
+from rag.records import Answer, Citation, Claim, Generator, Stats
+from rag.store import open_index
+
+QUESTION = "How much was trade between Russia and China worth in 2023?"
+QUESTIONS = [
+    QUESTION,
+    "Why was the CAI suspended by the European Parliament?",
+    "What did Xi Jinping say about the Ukraine war in France?",
+    "What will the US and EU discuss about China?",
+]
+INVENTED = "Quantum penguins rule Neptune with 9,999 lasers"
+
+
+class Scripted(ExtractiveGenerator):
+    """Says yes, then writes whatever a script makes of the prompt, counting what is taken."""
+
+    name = "scripted"
+
+    def __init__(self, script: Callable[[list[str]], list[str]]) -> None:
+        super().__init__()
+        self._script = script
+        self.taken = 0
+
+    def log_odds(self, yes: str, no: str) -> float:
+        return 20.0
+
+    def sentences(self, opening: str, *, max_tokens: int, limit: int) -> Iterator[str]:
+        assert self._prompt
+        for text in self._script([e.clean for e in self._prompt.evidence]):
+            self.taken += 1
+            yield text
+
+
+@pytest.fixture
+def engine(shared_index: Path) -> Iterator[Callable[..., Engine]]:
+    store = open_index(shared_index)
+    limits = Limits(
+        passages=12, evidence=7, max_answer_tokens=120, max_claims=5,
+        answer_threshold=0.5, support_threshold=0.5,
+    )  # fmt: skip
+
+    def make(generator: Generator | None = None, **changed: float) -> Engine:
+        return Engine(
+            store=store,
+            dense=open_dense(store),
+            embedder=HashEmbedder(),
+            generator=generator or ExtractiveGenerator(),
+            limits=replace(limits, **changed),  # type: ignore[arg-type]
+        )
+
+    yield make
+    store.close()
+
+
+def check_contract(answer: Answer) -> None:
+    """What holds for every answer, whoever wrote it."""
+    joined = " ".join(f"{c.text} {''.join(f'[{n}]' for n in c.labels)}." for c in answer.claims)
+    assert answer.answer == (joined if answer.claims else REFUSAL)
+    assert answer.status == ("answered" if answer.claims else "unanswerable")
+    used = list(dict.fromkeys(label for claim in answer.claims for label in claim.labels))
+    assert used == [c.label for c in answer.citations] == list(range(1, len(used) + 1))
+    assert all(c.labels and c.verdict == "supported" and not c.reason for c in answer.claims)
+    assert all(c.verdict == "unsupported" and c.reason for c in answer.dropped)
+    for citation in (*answer.citations, *answer.nearest):
+        text = (SEEDS / citation.document).read_bytes().decode()
+        assert text[citation.start : citation.end] == citation.quote != ""
+        lines = re.split(r"\r\n|\r|\n", text)
+        assert citation.quote.split("\n")[0] in lines[citation.line_start - 1]
+        assert citation.quote.split("\n")[-1] in lines[citation.line_end - 1]
+
+
+def test_every_claim_of_the_seeds_has_its_words_in_the_file(engine: Callable[..., Engine]) -> None:
+    ready = engine(answer_threshold=0.0)
+    for question in QUESTIONS:
+        answer = ready.answer(question)
+        check_contract(answer)
+        assert answer.status == "answered", question
+        assert answer.retrieved
+        assert (answer.question, answer.standalone_question) == (question, question)
+        assert (answer.embedder, answer.llm, answer.index_generation) == ("hash", "extractive", 1)
+        assert answer.stats.prompt_tokens > 0
+        assert answer.stats.answer_tokens > 0
+    again = ready.answer(QUESTIONS[-1])
+    assert replace(again, stats=Stats()) == replace(answer, stats=Stats()), "the same every time"
+    followed = ready.answer("And in 2023?", standalone=QUESTION)
+    assert (followed.question, followed.standalone_question) == ("And in 2023?", QUESTION)
+    assert followed.citations == ready.answer(QUESTION).citations
+
+
+def test_what_the_documents_do_not_answer_is_refused(engine: Callable[..., Engine]) -> None:
+    said: list[Claim] = []
+    answer = engine().answer("Flurb zxqv wobblegock snorfle?", on_claim=lambda c, _: said.append(c))
+    check_contract(answer)
+    assert (answer.status, answer.answer, said) == ("unanswerable", REFUSAL, [])
+    assert answer.answerability < 0.5
+    assert answer.nearest
+    assert answer.stats.answer_tokens == 0, "nothing was written"
+    with pytest.raises(UsageError):
+        engine().answer(" \n ")
+    with pytest.raises(UsageError):
+        engine().answer("word " * 10_000)
+
+
+def test_claims_are_told_as_they_are_verified_and_one_span_has_one_label(
+    engine: Callable[..., Engine],
+) -> None:
+    said: list[Claim] = []
+    new: list[Citation] = []
+
+    def tell(claim: Claim, citations: tuple[Citation, ...]) -> None:
+        said.append(claim)
+        new.extend(citations)
+        assert set(claim.labels) <= {citation.label for citation in new}
+
+    writer = Scripted(lambda shown: [shown[0], "Indeed " + shown[0], shown[1], shown[2]])
+    answer = engine(writer).answer(QUESTION, on_claim=tell)
+    check_contract(answer)
+    assert (tuple(said), tuple(new)) == (answer.claims, answer.citations)
+    assert len(answer.claims) == 4
+    assert answer.claims[0].labels[0] == answer.claims[1].labels[0] == 1
+    assert len(answer.citations) < sum(len(claim.labels) for claim in answer.claims)
+
+
+def test_what_nothing_supports_is_withheld_with_its_reason(engine: Callable[..., Engine]) -> None:
+    writer = Scripted(lambda shown: [f"{INVENTED}.", shown[0], "It lasted 77 years."])
+    answer = engine(writer).answer(QUESTION)
+    check_contract(answer)
+    assert [claim.text for claim in answer.dropped] == [INVENTED, "It lasted 77 years"]
+    assert len(answer.claims) == 1
+    assert "penguins" not in answer.answer
+    assert "77" not in answer.answer
+    nothing = engine(Scripted(lambda _: [f"{INVENTED}."])).answer(QUESTION)
+    check_contract(nothing)
+    assert nothing.status == "unanswerable"
+    assert nothing.dropped
+    assert nothing.nearest
+
+
+def test_one_that_repeats_itself_is_stopped(engine: Callable[..., Engine]) -> None:
+    writer = Scripted(lambda shown: [shown[0], f"- {shown[0]}", shown[1], *shown * 50])
+    answer = engine(writer).answer(QUESTION)
+    check_contract(answer)
+    assert (len(answer.claims), writer.taken) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["[7]", "[7][8]", pytest.param("[7, 8]", marks=pytest.mark.xfail(strict=True))],
+)
+def test_labels_come_from_the_program_only(label: str, engine: Callable[..., Engine]) -> None:
+    writer = Scripted(lambda shown: [f"{label} {shown[0].rstrip('.')} {label}.", f"{label}."])
+    answer = engine(writer).answer(QUESTION)
+    check_contract(answer)
+    assert len(answer.claims) == 1
+    assert "7" not in re.sub(r"\d{2,}", "", answer.answer)
+
+
+def test_a_question_that_failed_says_what_mends_it() -> None:
+    stamps = {"embedder": "hash", "llm": "extractive", "generation": 1}
+    answer = failed("Why?", IndexUnusable("gone", hint="rag index"), **stamps)  # type: ignore[arg-type]
+    assert (answer.status, answer.answer, answer.claims) == ("error", "", ())
+    assert answer.error
+    assert (answer.error.kind, answer.error.message, answer.error.hint) == (
+        "index", "gone", "rag index",
+    )  # fmt: skip
+    bug = failed("Why?", KeyError("x"), **stamps)  # type: ignore[arg-type]
+    assert bug.error
+    assert bug.error.kind == "bug"

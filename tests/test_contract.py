@@ -1,0 +1,216 @@
+"""The promises that scripts rely on: JSON, exit codes, and errors of two lines."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import ROOT, environment, invoke, run
+from conftest import SEEDS, IndexBuilder
+from schemas import ANSWER, SEARCH, STATUS, check
+
+from rag.answering import failed
+from rag.errors import ModelUnusable
+from rag.models import CATALOGUE, SMALL_LLM
+from rag.render import answer_json
+from rag.store import writing
+
+QUESTION = "How much was trade between Russia and China worth in 2023?"
+
+
+def ask(index: Path, question: str, **env: str) -> dict[str, Any]:
+    """The one line of ``rag ask --json``, checked against its schema."""
+    result = invoke("ask", question, "--json", "--index", str(index), **env)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.count("\n") == 1
+    answer: dict[str, Any] = json.loads(result.stdout)
+    check(answer, ANSWER)
+    return answer
+
+
+def test_an_answer_in_json(shared_index: Path) -> None:
+    answer = ask(shared_index, QUESTION, RAG_ANSWER_THRESHOLD="0")
+    assert (answer["status"], answer["error"]) == ("answered", None)
+    texts = [f"{c['text']} {''.join(f'[{n}]' for n in c['labels'])}." for c in answer["claims"]]
+    assert " ".join(texts) == answer["answer"]
+    labels = [int(n) for n in re.findall(r"\[(\d+)\]", answer["answer"])]
+    assert list(dict.fromkeys(labels)) == [c["label"] for c in answer["citations"]]
+    assert set(labels) == set(range(1, len(answer["citations"]) + 1))
+    for citation in answer["citations"]:
+        text = (SEEDS / citation["document"]).read_bytes().decode()
+        assert text[citation["start"] : citation["end"]] == citation["quote"]
+        assert text[: citation["start"]].count("\n") + 1 == citation["line_start"]
+    assert answer["models"] == {"embedder": "hash", "llm": "extractive"}
+
+
+def test_a_refusal_and_a_failure_in_json(shared_index: Path) -> None:
+    answer = ask(shared_index, "Flurb zxqv wobblegock snorfle?")
+    assert (answer["status"], answer["claims"], answer["citations"]) == ("unanswerable", [], [])
+    assert answer["answer"]
+    broken = failed(
+        "Why?", ModelUnusable("gone", hint="rag models pull"), embedder="e", llm="l", generation=1
+    )
+    record = json.loads(answer_json(broken, id_="q1", extra={"input": {"row": 7}}))
+    check(record, ANSWER)
+    assert (record["status"], record["answer"], record["id"]) == ("error", "", "q1")
+    assert record["error"] == {"kind": "model", "message": "gone", "hint": "rag models pull"}
+
+
+def test_search_and_status_in_json(shared_index: Path) -> None:
+    result = invoke("search", QUESTION, "-k", "4", "--json", "--index", str(shared_index))
+    found = json.loads(result.stdout)
+    check(found, SEARCH)
+    assert (found["query"], len(found["results"])) == (QUESTION, 4)
+    scores = [row["score"] for row in found["results"]]
+    assert scores == sorted(scores, reverse=True)
+    assert all(set(row["ranks"]) <= {"dense", "lexical"} for row in found["results"])
+
+    state = json.loads(invoke("status", "--json", "--index", str(shared_index)).stdout)
+    check(state, STATUS)
+    assert (state["documents"], state["sound"], state["problems"]) == (5, True, [])
+    assert state["passages"] >= 5
+    assert state["bytes"] > 10_000
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command line that goes wrong, and how."""
+
+    arguments: str
+    code: int
+    message: str
+    hint: str = ""
+    env: dict[str, str] = field(default_factory=dict)
+    config: str = ""
+
+
+SMALL = {"RAG_LLM": SMALL_LLM}
+CASES = [
+    Case("frobnicate", 2, "frobnicate", "--help"),
+    Case("ask Why? --frobnicate", 2, "--frobnicate", "--help"),
+    Case("ask", 2, "question", "--help"),
+    Case("ask  --json", 2, "empty", "rag ask"),
+    Case("ask {long} --json", 2, "10,000 words", "short"),
+    Case("ask Why? --config absent.toml", 2, "absent.toml", "--config"),
+    Case("status", 2, "RAG_BOGUS in environment", "known settings", env={"RAG_BOGUS": "1"}),
+    Case("status", 2, "bogus in rag.toml", "known settings", config="bogus = 1"),
+    Case("ask Why? --index nowhere --json", 3, "no index in nowhere", "rag index"),
+    Case("status --index nowhere --json", 3, "no index in nowhere", "rag index"),
+    Case("search Why? --json", 3, "embedder hash, not all-minilm", "RAG_EMBEDDER=hash",
+         env={"RAG_EMBEDDER": "all-minilm-l6-v2"}),
+    Case("index nowhere --index new --json", 4, "no such file or folder", "rag index"),
+    Case("index empty --index new", 4, "no document can be read", "rag index"),
+    Case("ask Why? --json", 5, f"{SMALL_LLM}: not in", f"rag models pull {SMALL_LLM}", env=SMALL),
+    Case("ask Why? --json", 5, "SHA-256", f"rag models pull {SMALL_LLM}",
+         env={**SMALL, "RAG_MODELS": "wrong"}),
+    Case("ask Why? --llm junk.gguf", 5, "junk.gguf", "rag models"),
+    Case("index seeds", 6, "is writing the index", "wait"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.code} {case.arguments}")
+def test_an_error_is_two_lines_and_its_exit_code(
+    case: Case, shared_index: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "rag.toml").write_text(case.config)
+    (tmp_path / "junk.gguf").write_bytes(b"GGUF" + bytes(8000))
+    if "SHA-256" in case.message:
+        model = CATALOGUE[SMALL_LLM]
+        (tmp_path / "wrong" / model.name).mkdir(parents=True)
+        with (tmp_path / "wrong" / model.name / model.files[0].name).open("wb") as file:
+            file.truncate(model.files[0].size)  # the right size, and nothing but zeros
+    words = {"{long}": "word " * 10_000, "seeds": str(SEEDS)}
+    arguments = [words.get(part, part) for part in case.arguments.split(" ")]
+    env = {"RAG_INDEX": str(shared_index), **case.env}
+    if case.code == 6:
+        env["RAG_INDEX"] = str(tmp_path / "busy")
+        with writing(tmp_path / "busy"):
+            done = run(*arguments, cwd=tmp_path, **env)
+    else:
+        done = run(*arguments, cwd=tmp_path, **env)
+    assert (done.returncode, done.stdout) == (case.code, ""), done.stderr
+    error, hint, *more = done.stderr.split("\n")
+    assert more == [""], done.stderr
+    assert error.startswith("error: ")
+    assert case.message in error
+    assert hint.startswith("hint: ")
+    assert case.hint in hint
+
+
+def test_a_full_disk_and_a_reader_that_left(shared_index: Path, tmp_path: Path) -> None:
+    def to(stdout: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "rag", "ask", QUESTION, "--json"], cwd=tmp_path,
+            env=environment(RAG_INDEX=str(shared_index)), stdout=stdout, stderr=subprocess.PIPE,
+            text=True, check=False,
+        )  # fmt: skip
+
+    with Path("/dev/full").open("w") as full:
+        done = to(full)
+    assert (done.returncode, done.stderr.count("\n")) == (7, 2)
+    assert done.stderr.startswith("error: out of disk\nhint: ")
+    reader = subprocess.Popen(["true"], stdin=subprocess.PIPE)
+    reader.wait()
+    done = to(reader.stdin)
+    assert (done.returncode, done.stderr) == (0, ""), "as with: rag ask ... | head -0"
+
+
+def test_an_interrupted_run_says_so_and_leaves_no_half_index(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    for n in range(300):
+        words = [f"Sentence {n} {k} tells of something else entirely." for k in range(300)]
+        (docs / f"{n:03}.txt").write_text(" ".join(words))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rag", "index", "docs"], cwd=tmp_path, env=environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    until = time.monotonic() + 30
+    while not (tmp_path / "index" / "rag.sqlite").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    lines = err.strip("\n").split("\n")
+    assert [line.split(":")[0] for line in lines] == ["error", "hint"], err
+    done = run("status", "--json", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "never finished" in done.stderr
+
+
+def test_strict_and_unsound_fail_after_they_have_told(tmp_path: Path, build: IndexBuilder) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "good.txt").write_text("Pandas eat bamboo in the mountains of China.")
+    (docs / "bad.txt").write_bytes(b"\x7fELF\x00\x00\x01")
+    index = str(tmp_path / "index")
+    for flags, code in (([], 0), (["--strict"], 4)):
+        done = run("index", "docs", "--index", index, "--json", *flags, cwd=tmp_path)
+        report = json.loads(done.stdout)
+        assert [skip["path"] for skip in report["skipped"]] == ["bad.txt"]
+        assert (done.returncode, done.stderr.count("\n")) == (code, 2 * bool(code))
+    (tmp_path / "index" / "dense.faiss").unlink()
+    done = run("status", "--json", "--index", index, cwd=tmp_path)
+    state = json.loads(done.stdout)
+    check(state, STATUS)
+    assert (done.returncode, state["sound"], len(state["problems"])) == (3, False, 1)
+    assert re.fullmatch(r"error: .*dense\.faiss.*\nhint: .*rag index\n", done.stderr)
+    assert run("index", "--index", index, cwd=tmp_path).returncode == 0
+    assert json.loads(invoke("status", "--json", "--index", index).stdout)["sound"]
+
+
+def test_the_contract_names_every_exit_code() -> None:
+    source = (ROOT / "rag" / "errors.py").read_text()
+    codes = set(map(int, re.findall(r"exit_code = (\d+)", source)))
+    assert codes == {1, 2, 3, 4, 5, 6, 7, 130}
+    assert codes - {1, 130, 7} == {case.code for case in CASES}, "each is tried above"

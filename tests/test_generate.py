@@ -1,0 +1,84 @@
+"""Sentences close when they are over, never before; the generator without weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rag.generate import ExtractiveGenerator, _closed, open_generator
+from rag.records import DocumentInfo, Evidence, Prompt
+from rag.split import sentence_spans
+from rag.store import open_index
+
+TRICKY = [
+    "It grew 26.3% to $2.5 billion. Trade fell by 1.5 points.",
+    "Kestrel Foods Co. bought the U.S. dairy. Then it closed.",
+    "The U.S. Senate voted. The U.S. said no. It ended.",
+    'Dr. Jones said "We will not." Then Mr. Smith left at 5 p.m. on Monday.',
+    "What? Yes! No… He works at Apple Inc. The firm is big, e.g. in China.",
+    "One line\nAnother one. And a third, of 3.5 parts",
+    "中国说不。欧盟同意。它结束了。",
+]
+
+
+def fed(text: str, size: int) -> list[list[str]]:
+    """The sentences closed after each piece; the last are those that the end closes."""
+    steps: list[list[str]] = []
+    pending = ""
+    for at in range(0, len(text), size):
+        closed, pending = _closed(pending + text[at : at + size])
+        steps.append(closed)
+    return [*steps, [pending.strip()] if pending.strip() else []]
+
+
+def whole(text: str) -> list[str]:
+    return [line[a:b] for line in text.split("\n") for a, b in sentence_spans(line)]
+
+
+@pytest.mark.parametrize("text", TRICKY)
+def test_sentences_that_grow_are_those_of_the_whole_text(text: str) -> None:
+    assert sum(fed(text, 1), []) == whole(text)
+    assert len(whole(text)) > 1
+
+
+def test_so_are_those_of_the_seeds(shared_index: Path) -> None:
+    store = open_index(shared_index)
+    texts = [
+        " ".join(s.clean for s in store.hit(int(id_), 0.0, {}, {}).passage.sentences)
+        for id_ in store.passage_vectors()[0][::3]
+    ]
+    store.close()
+    assert len(texts) > 10
+    for text in texts:
+        assert sum(fed(text, 1), []) == whole(text)
+
+
+def test_a_sentence_is_handed_over_as_soon_as_the_next_begins_or_the_line_ends() -> None:
+    text = "Trade grew by 2.5 percent. It fell later.\nThen it rose."
+    steps = fed(text, 1)
+    when = {sentence: at for at, closed in enumerate(steps) for sentence in closed}
+    assert when["Trade grew by 2.5 percent."] <= text.index("It") + 2
+    assert when["It fell later."] == text.index("\n")
+    assert _closed("Trade grew by 2.") == ([], "Trade grew by 2.")
+
+
+def test_the_generator_without_weights_quotes_the_best_evidence() -> None:
+    document = DocumentInfo(1, "a.txt", "", "", "")
+    items = tuple(
+        Evidence(document, n, n + 1, f"Sentence {n}.", None, 1, score, cosine)
+        for n, (score, cosine) in enumerate([(0.3, 0.9), (0.8, 0.1)])
+    )
+    generator = open_generator("extractive", Path(), context_tokens=900, threads=0)
+    assert isinstance(generator, ExtractiveGenerator)
+    assert generator.context_tokens == 900
+    assert generator.log_odds(" yes", " no") < 0
+    assert list(generator.sentences("", max_tokens=9, limit=3)) == []
+    generator.read(Prompt((), "", items))
+    assert list(generator.sentences("", max_tokens=9, limit=3))[0] == "Sentence 1."
+    assert generator.written
+    assert generator.first_token_at
+    near = generator.log_odds(" yes", " no")
+    generator.read(Prompt((), "", items[1:]))
+    assert (generator.written, generator.first_token_at) == (0, 0.0)
+    assert generator.log_odds(" yes", " no") < near

@@ -1,0 +1,35 @@
+"""The gold set that ships with the seeds is sound."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+from conftest import SEEDS
+
+
+def test_every_quote_stands_in_its_document_and_every_answer_meets_its_facts() -> None:
+    rows = [json.loads(line) for line in (SEEDS / "gold.jsonl").read_text("utf-8").splitlines()]
+    texts = {file.name: file.read_bytes().decode("utf-8") for file in SEEDS.glob("*.txt")}
+    assert len(texts) == 5
+    assert len({row["id"] for row in rows}) == len(rows)
+    for row in rows:
+        if row["answer"] is None:
+            assert not row["facts"], row["id"]
+            assert not row["sources"], row["id"]
+            continue
+        assert row["sources"], row["id"]
+        for source in row["sources"]:
+            assert source["quote"] in texts[source["document"]], row["id"]
+        for group in row["facts"]:
+            assert any(fact.lower() in row["answer"].lower() for fact in group), row["id"]
+
+
+def test_it_asks_in_every_way() -> None:
+    rows = [json.loads(line) for line in (SEEDS / "gold.jsonl").read_text("utf-8").splitlines()]
+    types = Counter(row["type"] for row in rows)
+    assert sum(types.values()) >= 100
+    assert types["unanswerable"] >= 30
+    assert types["two-documents"] >= 15
+    assert types["sides"] >= 10
+    assert types["paraphrase"] >= 10

@@ -1,0 +1,197 @@
+"""The real embedder and the real language model: what quality and safety claims rest on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import REAL_MODELS, SEEDS
+
+from rag import fetch, models
+from rag.answering import Engine
+from rag.compose import compose
+from rag.config import load
+from rag.embed import TransformerEmbedder
+from rag.generate import LlamaGenerator
+from rag.indexing import build_index
+from rag.opening import Consent, open_engine
+from rag.records import DocumentInfo, Evidence, Prompt
+
+pytestmark = pytest.mark.models
+CONSENT = Consent(may_fetch=lambda *_: True, progress=lambda *_: None, say=print)
+
+
+def model(name: str, kind: models.Kind) -> Path:
+    return models.locate(name, folder=REAL_MODELS, kind=kind)
+
+
+@pytest.fixture(scope="module")
+def embedder() -> TransformerEmbedder:
+    return TransformerEmbedder("all-minilm-l6-v2", model("all-minilm-l6-v2", "embedder"))
+
+
+@pytest.fixture(scope="module")
+def engine(
+    tmp_path_factory: pytest.TempPathFactory, embedder: TransformerEmbedder
+) -> Iterator[Engine]:
+    folder = tmp_path_factory.mktemp("seeds") / "index"
+    build_index(
+        [SEEDS],
+        folder=folder,
+        open_embedder=lambda: embedder,
+        embedder_name="all-minilm-l6-v2",
+        max_bytes=10**8,
+    )
+    opened = open_engine(
+        load(environment={}, flags={"index": str(folder), "models": str(REAL_MODELS)}), CONSENT
+    )
+    yield opened
+    assert isinstance(opened.generator, LlamaGenerator)
+    opened.generator.close()
+
+
+def test_the_embedder_gives_the_published_vector(embedder: TransformerEmbedder) -> None:
+    vector = embedder.embed(["hello world"])[0]
+    expected = [-0.0345, 0.0310, 0.0067, 0.0261, -0.0394]
+    assert np.allclose(vector[:5], expected, atol=1e-4)
+    assert abs(float(np.linalg.norm(vector)) - 1) < 1e-5
+    with pytest.raises(ValueError, match="tokens"):
+        embedder.embed(["word " * 400])
+
+
+def test_why_did_the_cai_stall_cites_both_reasons(engine: Engine) -> None:
+    answer = engine.answer("Why did the CAI stall?")
+    assert answer.status == "answered"
+    assert {c.document[:3] for c in answer.citations} == {"002", "003"}
+    text = answer.answer.lower()
+    assert "political tensions" in text
+    assert "ratif" in text
+    for citation in answer.citations:
+        source = (SEEDS / citation.document).read_text(encoding="utf-8")
+        assert source[citation.start : citation.end] == citation.quote
+    assert all(claim.verdict == "supported" and claim.labels for claim in answer.claims)
+
+
+def test_a_question_the_documents_do_not_touch_is_refused(engine: Engine) -> None:
+    answer = engine.answer("What is the boiling point of liquid nitrogen?")
+    assert answer.status == "unanswerable"
+    assert answer.claims == ()
+    assert answer.nearest
+
+
+def test_the_constant_prefix_is_read_once(engine: Engine) -> None:
+    first = engine.answer("How large was trade between Russia and China in 2023?")
+    second = engine.answer("Who designed the sanctions of March 2021?")
+    assert "240" in first.answer
+    assert second.stats.reused_tokens > 200
+    assert second.stats.prompt_tokens > second.stats.reused_tokens
+
+
+@pytest.mark.parametrize("name", [models.DEFAULT_LLM, models.SMALL_LLM])
+def test_no_text_becomes_a_control_token(name: str) -> None:
+    """Every control token of the vocabulary, spelled out in a document and in a question."""
+    import llama_cpp
+
+    fetch.pull(name, folder=REAL_MODELS, say=print)
+    generator = LlamaGenerator(name, model(name, "llm"), context_tokens=8192)
+    vocabulary = generator._vocab
+    controls = {
+        token: llama_cpp.llama_vocab_get_text(vocabulary, token).decode()
+        for token in range(generator._vocab_size)
+        if llama_cpp.llama_vocab_get_attr(vocabulary, token)
+        & (llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED)
+    }
+    assert len(controls) > 3
+    spelled = " ".join(controls.values())
+    hostile = Evidence(
+        document=DocumentInfo(1, spelled, spelled, "", spelled),
+        start=0,
+        end=1,
+        clean=spelled,
+        lead=None,
+        passage_id=1,
+        score=1.0,
+        cosine=0.9,
+    )
+    prompt = compose(spelled, [hostile], generator=generator, answer_tokens=10)
+    plain = compose("x", [], generator=generator, answer_tokens=10)
+    kinds = {t for t, text in controls.items() if text.startswith("<|")}
+    assert [t for t in prompt.tokens if t in kinds] == [t for t in plain.tokens if t in kinds]
+    generator.close()
+
+
+def test_a_prompt_is_never_longer_than_the_context() -> None:
+    name = models.SMALL_LLM
+    fetch.pull(name, folder=REAL_MODELS, say=print)
+    generator = LlamaGenerator(name, model(name, "llm"), context_tokens=1024)
+    many = [
+        Evidence(DocumentInfo(1, "a", "a", "", ""), n, n + 1, f"{n} " + "long words " * 60, None, n,
+                 1.0 / n, 0.5)
+        for n in range(1, 30)
+    ]  # fmt: skip
+    prompt = compose("What?", many, generator=generator, answer_tokens=50)
+    assert prompt.dropped > 0
+    assert prompt.evidence[0] is many[0]
+    assert len(prompt.tokens) + 50 < 1024
+    generator.read(prompt)
+    assert list(generator.sentences("", max_tokens=8, limit=1)) is not None
+    with pytest.raises(ValueError, match="tokens"):
+        generator.read(Prompt((tuple([1] * 2000),), "", ()))
+    generator.close()
+
+
+def test_ctrl_c_stops_a_long_read_within_a_second(tmp_path: Path) -> None:
+    name = models.DEFAULT_LLM
+    program = f"""
+import sys
+from pathlib import Path
+from rag.generate import LlamaGenerator
+from rag.records import Prompt
+generator = LlamaGenerator("x", Path({str(model(name, "llm"))!r}), context_tokens=4096)
+prompt = Prompt((tuple(generator.tokenize("one two three " * 900, special=False)),), "", ())
+print("reading", flush=True)
+try:
+    generator.read(prompt)
+except KeyboardInterrupt:
+    generator.read(Prompt(((1, 2, 3),), "", ()))  # it can go on
+    print("stopped", flush=True)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=SEEDS.parent
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "reading\n"
+    time.sleep(1.5)
+    sent = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "stopped\n"
+    assert time.monotonic() - sent < 1.5  # a second, and the three tokens read after it
+    assert process.wait(30) == 0
+
+
+def test_the_command_line_answers_from_a_new_index(tmp_path: Path) -> None:
+    environment = {**os.environ, "RAG_MODELS": str(REAL_MODELS), "RAG_OFFLINE": "1"}
+
+    def rag(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "rag", *words, "--index", str(tmp_path / "index")],
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=True,
+        )
+
+    rag("index", str(SEEDS))
+    done = rag("ask", "Who wrote an open letter in Le Figaro?", "--json")
+    answer = json.loads(done.stdout)
+    assert answer["schema"] == "rag.answer/1"
+    assert answer["citations"][0]["document"].startswith("004")
+    assert "Xi" in answer["answer"]

@@ -1,0 +1,134 @@
+"""What supports a claim, and what does not: properties that hold whatever the weights are."""
+
+from __future__ import annotations
+
+import pytest
+
+from rag.embed import HashEmbedder
+from rag.records import DocumentInfo, Evidence, Sentence
+from rag.verify import MAX_CITATIONS, Span, Support, spans_of, support
+
+DOCUMENT = DocumentInfo(1, "a.txt", "Notes", "", "")
+TRADE = "Trade between Russia and China grew by a quarter last year."
+WORTH = "It reached 240 billion dollars in 2023."
+VISIT = "The president went to Paris in spring and met farmers."
+SUPPORTS = "China supports the ceasefire in Ukraine."
+
+
+def judge(claim: str, *texts: str, question: str = "What happened?") -> Support:
+    embedder = HashEmbedder()
+    spans = [Span(DOCUMENT, 100 * n, 100 * n + len(text), text) for n, text in enumerate(texts)]
+    return support(
+        claim,
+        spans,
+        question=question,
+        claim_vector=embedder.embed([claim])[0],
+        span_vectors=embedder.embed(list(texts)),
+        rarity={},
+        threshold=0.5,
+    )
+
+
+def cited(found: Support) -> list[str]:
+    return [span.clean for span in found.spans]
+
+
+@pytest.mark.parametrize(
+    ("claim", "text"),
+    [
+        ("Trade reached 240 billion dollars", "In 2023 trade reached 240 billion dollars."),
+        ("In 2023, dollars worth 240 billion were reached in trade",
+         "In 2023 trade reached 240 billion dollars in worth."),
+        ("The firm sold 2,257 new cars to dealers in May", "The firm sold 2257 new cars to dealers"
+         " in May."),
+        ("The council of the union has 7 members and a chair", "The council of the union has seven"
+         " members and a chair."),
+        ("China does not recognise the court", "China did not recognise the court in the case."),
+    ],
+)  # fmt: skip
+def test_a_paraphrase_that_keeps_the_words_is_supported(claim: str, text: str) -> None:
+    found = judge(claim, "Quite another matter stands here.", text)
+    assert (cited(found), found.reason) == ([text], "")
+    assert 0.5 <= found.score <= 1
+
+
+def test_an_invented_number_is_never_supported() -> None:
+    text = "In 2023 trade reached 240 billion dollars, above the target of 200 billion."
+    for number in ("250", "24", "2040", "240.5"):
+        found = judge(f"In 2023 trade reached {number} billion dollars", text)
+        assert found.score == 0
+        assert number in found.reason
+    assert not judge("In 2023 trade reached 240 billion dollars", text).reason
+
+
+def test_a_number_brings_the_sentence_that_gives_it() -> None:
+    found = judge("Trade between Russia and China grew and reached 240 billion dollars in 2023",
+                  "Nothing of interest.", WORTH, TRADE)  # fmt: skip
+    assert sorted(cited(found)) == sorted([TRADE, WORTH])
+    assert not found.reason
+
+
+def test_a_name_that_nothing_gives_counts_against_a_claim() -> None:
+    claim = "In spring President Macron went to Paris and met farmers"
+    foreign = judge(claim, VISIT)
+    asked = judge(claim, VISIT, question="What did President Macron do?")
+    given = judge(claim, VISIT.replace("The president", "President Macron"))
+    assert foreign.score < asked.score
+    assert foreign.score < given.score
+    nobody = judge("In spring Olaf Scholz of Germany flew to Rome", VISIT)
+    assert "scholz" in nobody.reason
+
+
+def test_a_denial_needs_a_text_that_denies() -> None:
+    claim = "China does not support the ceasefire in Ukraine"
+    grounded = judge(claim, "China does not support the ceasefire in Ukraine.")
+    assert not grounded.reason
+    assert judge(claim, SUPPORTS).score < grounded.score
+
+
+@pytest.mark.xfail(strict=True, reason="full word coverage outweighs a denial without ground")
+def test_a_denial_of_what_the_text_says_is_not_supported() -> None:
+    assert judge("China does not support the ceasefire in Ukraine", SUPPORTS).reason
+
+
+def test_a_claim_of_two_parts_gets_both_their_sources() -> None:
+    found = judge("Macron rejected the tariff, and Beijing launched a brandy inquiry",
+                  "Macron rejected the tariff.", "The weather was fine.",
+                  "Beijing launched a brandy inquiry.")  # fmt: skip
+    both = {"Macron rejected the tariff.", "Beijing launched a brandy inquiry."}
+    assert set(cited(found)) == both
+    one = judge("Macron rejected the tariff", "Macron rejected the tariff.",
+                "Macron rejected a tariff on brandy.")  # fmt: skip
+    assert len(one.spans) == 1, "what adds nothing is not cited"
+
+
+def test_there_are_never_more_citations_than_can_be_read() -> None:
+    parts = ["Alpha sings loudly", "Beta dances nightly", "Gamma paints walls",
+             "Delta cooks lunch", "Epsilon writes novels", "Zeta mends shoes"]  # fmt: skip
+    found = judge(", ".join(parts), *(f"{part}." for part in parts))
+    assert 1 < len(found.spans) <= MAX_CITATIONS
+    assert len(set(cited(found))) == len(found.spans)
+
+
+def test_what_cannot_be_checked_is_not_supported() -> None:
+    for found in (judge("Anything at all"), judge("It was so", TRADE)):
+        assert not found.spans
+        assert found.score == 0
+        assert found.reason
+    far = judge("Penguins govern Neptune wisely", TRADE, WORTH, VISIT)
+    assert far.reason
+    assert far.score < 0.5
+
+
+def test_a_lead_can_be_cited_and_nothing_is_offered_twice() -> None:
+    lead = Sentence(0, len(TRADE), TRADE)
+    items = (
+        Evidence(DOCUMENT, 100, 139, WORTH, lead, 1, 1.0, 0.5),
+        Evidence(DOCUMENT, 0, len(TRADE), TRADE, None, 1, 0.9, 0.5),
+        Evidence(DocumentInfo(2, "b.txt", "", "", ""), 100, 139, WORTH, None, 2, 0.8, 0.5),
+    )
+    spans = spans_of(items)
+    found = [(span.document.path, span.start, span.clean) for span in spans]
+    assert len(found) == 3
+    assert set(found) == {("a.txt", 100, WORTH), ("a.txt", 0, TRADE), ("b.txt", 100, WORTH)}
+    assert [span.clean for span in spans_of(items[:1])] == [WORTH, TRADE]
