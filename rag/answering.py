@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from rag.compose import ANSWER_OPENING, NO, YES, compose
+from rag.compose import ANSWER_OPENING, JUDGEMENT, NO, YES, compose, compose_judgement
 from rag.dense import DenseIndex
 from rag.errors import RagError
 from rag.evidence import select_evidence
@@ -26,23 +26,26 @@ from rag.records import (
     Failure,
     Generator,
     Hit,
+    Prompt,
     Retrieved,
     Stats,
 )
 from rag.retrieve import Query, make_query, retrieve
 from rag.store import Store
-from rag.verify import Span, Support, spans_of, support
+from rag.verify import Span, Support, out_of_kind, spans_of, support
 from rag.words import terms
 
 REFUSAL = "The documents do not answer this."
-# P(the documents answer) = sigmoid(bias + odds * judge's log odds + cosine * best cosine).
-# Fitted by bench/fit_answerability.py; see docs/experiments.md.
-_BIAS, _ODDS, _COSINE = 0.0, 1.0, 0.0
+NOT_ASKED = "the cited text does not answer exactly this question"
+# The logit of "the documents answer this": the model's yes before it answers, its yes to the
+# finished claim beside the text that is cited for it, and the mean log probability of the answer's
+# tokens. Chosen on bench/sets/nearmiss.jsonl, see docs/experiments.md.
+_BIAS, _STATED, _JUDGED, _FLUENT = -1.1, 1.0, 0.5, 2.0
 _NEAREST = 3
 _ASKS_WHY = re.compile(r"\b(?:why|reasons?|causes?|what (?:led|caused|made))\b", re.IGNORECASE)
-_ANOTHER = " Another source says that"
-_NEW_WORDS = 3  # what another document adds says at least so many words of its own
-_OTHER_SIDE = 0.65  # the other document's best evidence is worth so much of the best of all
+_CONJUNCTION = re.compile(r"^(?:But|And|However|Yet|So|Also|Finally|Moreover),?\s+")
+_OTHER_SIDE = 0.6  # the other document's evidence is worth so much of the best of all
+_NEW_WORDS = 3  # and says at least so many words of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +106,22 @@ class Engine:
             answer_tokens=limits.max_answer_tokens,
         )
         reused = self.generator.read(prompt)
-        answerability = _answerability(
-            self.generator.log_odds(YES, NO), max((e.cosine for e in evidence), default=0.0)
-        )
+        stated = self.generator.log_odds(YES, NO)
+        answerability = 0.0
         book = _Citations(self.store)
         claims: list[Claim] = []
         dropped: list[Claim] = []
-        if evidence and answerability >= limits.answer_threshold:
+        if evidence:
             for text, found in self._checked_sentences(query, prompt.evidence):
                 score = round(found.score, 4)
                 if found.reason:
                     dropped.append(Claim(text, (), "unsupported", score, found.reason))
                     continue
+                if not claims:
+                    answerability = self._answerability(query, prompt, text, found, stated)
+                    if answerability < limits.answer_threshold:
+                        dropped.append(Claim(text, (), "unsupported", score, NOT_ASKED))
+                        break
                 known = len(book.citations)
                 labels = tuple(dict.fromkeys(book.label(span) for span in found.spans))
                 claims.append(Claim(text, labels, "supported", score))
@@ -152,36 +159,51 @@ class Engine:
             documents_searched=len(self.store.documents()),
         )
 
+    def _answerability(
+        self, query: Query, prompt: Prompt, claim: str, found: Support, stated: float
+    ) -> float:
+        """The probability, 0 to 1, that the documents answer the question, given a first claim."""
+        texts = dict.fromkeys(_shown(span, prompt.evidence) for span in found.spans)
+        judged = self.generator.judge(
+            compose_judgement(
+                query.text, " ".join(list(texts)[:2]), f"{claim}.", generator=self.generator
+            ),
+            *JUDGEMENT,
+        )
+        written = self.generator.log_probs
+        fluent = sum(written) / len(written) if written else 0.0
+        logit = _BIAS + _STATED * stated + _JUDGED * judged + _FLUENT * fluent
+        return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
+
     def _checked_sentences(
         self, query: Query, evidence: tuple[Evidence, ...]
     ) -> Iterator[tuple[str, Support]]:
         """What the model writes, sentence by sentence, each with what supports it."""
         limits = self.limits
         check = _Verifier(self, query, evidence)
-        said: set[str] = set()
+        said: list[str] = []
         supported: list[Support] = []
 
-        def sentences(opening: str, lead: str, limit: int) -> Iterator[tuple[str, Support]]:
-            room = limits.max_answer_tokens - self.generator.written
-            for sentence in self.generator.sentences(opening, max_tokens=room, limit=limit):
-                text = claim_text(sentence)
-                if not text or text in said:
-                    return
-                found = check(text)
-                said.add(text)
-                if not found.reason:
-                    supported.append(found)
-                yield lead + text, found
-
-        yield from sentences(ANSWER_OPENING, "", limits.max_claims)
-        # A small model stops at the first reason. Where another document speaks of the same
-        # thing, it is made to go on, and says that it is another one.
+        for sentence in self.generator.sentences(
+            ANSWER_OPENING, max_tokens=limits.max_answer_tokens, limit=limits.max_claims
+        ):
+            text = claim_text(sentence)
+            if not text or text in said:
+                break
+            found = check(text)
+            if not supported and not found.reason:
+                found = replace(found, reason=out_of_kind(query.text, text))
+            said.append(text)
+            if not found.reason:
+                supported.append(found)
+            yield text, found
+        # A small model stops at the first reason. Where another document gives one too, its own
+        # sentence is added, word for word.
         if len(supported) == 1 and limits.max_claims > 1 and _ASKS_WHY.search(query.text):
-            cited = {span.document.id for span in supported[0].spans}
-            others = tuple(e for e in evidence if e.document.id not in cited)
-            if others and others[0].score >= _OTHER_SIDE * evidence[0].score:
-                check.only(others, said)
-                yield from sentences(_ANOTHER, _ANOTHER.lstrip() + " ", 1)
+            other = _other_reason(query, evidence, claim=said[-1], first=supported[0])
+            if other:
+                text = _CONJUNCTION.sub("", other.clean).rstrip(" .;")
+                yield f"Another source says: “{text}”", check(text)
 
     def _nearest(self, evidence: list[Evidence]) -> tuple[Citation, ...]:
         """What a person may look at where there is no answer."""
@@ -196,15 +218,33 @@ def cited(claim: Claim) -> str:
     return f"{claim.text} {''.join(f'[{label}]' for label in claim.labels)}."
 
 
-def _answerability(log_odds: float, cosine: float) -> float:
-    """The probability, 0 to 1, that the documents answer the question."""
-    logit = _BIAS + _ODDS * log_odds + _COSINE * cosine
-    return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
+def _other_reason(
+    query: Query, evidence: tuple[Evidence, ...], *, claim: str, first: Support
+) -> Evidence | None:
+    """The best evidence of another document that speaks of what a claim says, and adds to it."""
+    cited = {span.document.id for span in first.spans}
+    asked, said = set(query.terms), set(terms(claim))
+    for item in evidence:
+        words = set(terms(item.clean))
+        if (
+            item.document.id not in cited
+            and item.score >= _OTHER_SIDE * evidence[0].score
+            and words & (said - asked)
+            and len(words - said - asked) >= _NEW_WORDS
+        ):
+            return item
+    return None
+
+
+def _shown(span: Span, evidence: tuple[Evidence, ...]) -> str:
+    """A cited text as the model was shown it: with the sentence before, where it needs that."""
+    whole = (e.shown for e in evidence if e.document.id == span.document.id)
+    return next((text for text in whole if span.clean in text), span.clean)
 
 
 def claim_text(sentence: str) -> str:
     """A sentence without list marks, invented labels, and its full stop."""
-    text = re.sub(r"\s*\[\d+\]", "", sentence)
+    text = re.sub(r"\s*\[\d+(?:\s*[,;–-]\s*\d+)*\]", "", sentence)
     text = re.sub(r"^(?:[-*•]|Answer:)\s*", "", " ".join(text.split()))
     return text.rstrip(" .;")
 
@@ -252,25 +292,14 @@ class _Verifier:
         self._query = query
         self._spans = spans_of(evidence)
         self._vectors = engine.embedder.embed([span.clean for span in self._spans])
-        self._known: set[str] = set()
         frequency = engine.store.passage_frequency(
             term for span in self._spans for term in terms(span.clean)
         )
         total = engine.store.counts()["passages"] + 1
         self._rarity = {t: math.log(1 + total / (1 + n)) for t, n in frequency.items()}
 
-    def only(self, evidence: tuple[Evidence, ...], said: set[str]) -> None:
-        """From now on cite these alone, and take only what says something that was not said."""
-        keep = {e.document.id for e in evidence}
-        rows = [n for n, span in enumerate(self._spans) if span.document.id in keep]
-        self._spans = [self._spans[n] for n in rows]
-        self._vectors = self._vectors[rows]
-        self._known = set(self._query.terms).union(*(terms(text) for text in said))
-
     def __call__(self, claim: str) -> Support:
         engine = self._engine
-        if self._known and len(set(terms(claim)) - self._known) < _NEW_WORDS:
-            return Support((), 0.0, "it says nothing new")
         return support(
             claim,
             self._spans,

@@ -11,6 +11,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+# Of scripts that put spaces between words: within those, * and _ are no emphasis.
+_LETTER = r"[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
 # Each alternative says, by its group, what of the match stays visible. Every repeat is bounded
 # and no two alternatives inside one can match the same text: hostile input costs linear time.
 _MARKUP = re.compile(
@@ -18,7 +20,8 @@ _MARKUP = re.compile(
     r"|\[(?P<link>(?:[^\[\]\n\\]|\\.){0,500})\]\([^)\n]{0,2000}\)"  # link: its text
     r"|(?P<note>\[\^?\d{1,3}\])"  # footnote mark: nothing
     r"|\\(?P<escaped>[!-/:-@\[-`{-~])"  # escaped punctuation: the punctuation
-    r"|(?<!\w)(?P<em>\*{1,3}|_{1,3})(?=\S)(?P<inner>[^*_\n]{1,500}?)(?<=\S)(?P=em)(?!\w)"
+    rf"|(?<!{_LETTER})(?P<em>\*{{1,3}}|_{{1,3}})(?=\S)(?P<inner>[^*_\n]{{1,500}}?)(?<=\S)(?P=em)"
+    rf"(?!{_LETTER})"
     r"|`(?P<code>[^`\n]{1,500})`"
     r"|</?(?:br|b|i|em|strong|p|span|div|sup|sub|u)\b[^>\n]{0,200}>"
     r"|<!--[\s\S]{0,2000}?-->"

@@ -17,11 +17,13 @@ from rag.records import Evidence, Generator, Message, Prompt
 
 # What the model is made to write before its answer, and the two ways in which it may go on.
 JUDGE, YES, NO = "Stated:", " yes", " no"
+JUDGEMENT = ("yes", "no")
 ANSWER_OPENING = f"{YES}\nAnswer:"
 _ROLE = re.compile(r"^\[(system|user|assistant)\]\n", re.MULTILINE)
 _MARK = "\ue000{}\ue001"  # private-use characters: no chat template contains them
 _SPLIT = re.compile("\ue000(.*?)\ue001")
-_FIELDS = {"evidence", "question"}
+_FIELDS = {"answer": {"evidence", "question"}, "judge": {"text", "question", "answer"}}
+_MAX_JUDGED = 1200  # code points of text that a judgement reads
 
 
 @cache
@@ -33,12 +35,13 @@ def template(name: str) -> list[Message]:
     """
     text = _prompt_file(name).read_text(encoding="utf-8")
     parsed = Template(text)
-    if not parsed.is_valid() or set(parsed.get_identifiers()) != _FIELDS:
+    fields = _FIELDS[name]
+    if not parsed.is_valid() or set(parsed.get_identifiers()) != fields:
         raise UsageError(
-            f"prompts/{name}.txt must hold {sorted(_FIELDS)} and no other $ field",
+            f"prompts/{name}.txt must hold {sorted(fields)} and no other $ field",
             hint="write $$ for a dollar sign",
         )
-    filled = parsed.substitute({field: _MARK.format(field) for field in _FIELDS})
+    filled = parsed.substitute({field: _MARK.format(field) for field in fields})
     parts = _ROLE.split(filled)[1:]
     return [
         {"role": role, "content": content.rstrip("\n")}
@@ -58,7 +61,6 @@ def compose(
     *,
     generator: Generator,
     answer_tokens: int,
-    name: str = "answer",
 ) -> Prompt:
     """Put a question and its evidence into the template.
 
@@ -67,12 +69,11 @@ def compose(
         evidence: Best first; the least goes first where the context is full.
         generator: For its chat template, tokenizer and context.
         answer_tokens: Room to leave for the answer.
-        name: Of the template.
 
     Raises:
         UsageError: The question alone does not fit.
     """
-    rendered = generator.chat(template(name)) + JUDGE
+    rendered = generator.chat(template("answer")) + JUDGE
     before, *rest = _SPLIT.split(rendered)
     first = tuple(generator.tokenize(before, special=True))
     fields = rest[::2]
@@ -106,6 +107,17 @@ def compose(
         evidence=tuple(item for item, _ in kept),
         dropped=len(evidence) - len(kept),
     )
+
+
+def compose_judgement(question: str, text: str, answer: str, *, generator: Generator) -> Prompt:
+    """Ask whether a text states this answer to this question."""
+    values = {"question": question, "text": text[:_MAX_JUDGED], "answer": answer}
+    before, *rest = _SPLIT.split(generator.chat(template("judge")))
+    pieces = [tuple(generator.tokenize(before, special=True))]
+    for field, after in zip(rest[::2], rest[1::2], strict=True):
+        pieces.append(tuple(generator.tokenize(_one_line(values[field]), special=False)))
+        pieces.append(tuple(generator.tokenize(after, special=True)))
+    return Prompt(tuple(pieces), question, ())
 
 
 def _one_line(text: str) -> str:

@@ -66,7 +66,7 @@ def build(store: Store, *, write: bool = True) -> DenseIndex:
     import faiss
 
     ids, vectors = store.passage_vectors()
-    index = faiss.IndexIDMap2(faiss.IndexFlatIP(int(store.meta("dimension"))))
+    index = faiss.IndexIDMap2(faiss.IndexFlatIP(int(store.meta("dimension", "0"))))
     index.add_with_ids(vectors, ids)
     if write:
         payload = faiss.serialize_index(index).tobytes()

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import zlib
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -55,15 +56,11 @@ class TransformerEmbedder:
         self.name = name
         self.dimension = int(self._model.get_embedding_dimension())
         self.max_tokens = int(self._model.max_seq_length)
-        self._tokenizer: Any = self._model.tokenizer
+        self._counter = _counter(self._model.tokenizer)
 
     def count(self, text: str) -> int:
-        """The text's length in word pieces, special ones included, never cut."""
-        backend = getattr(self._tokenizer, "backend_tokenizer", None)
-        if backend is None:
-            return len(self._tokenizer(text, truncation=False)["input_ids"])
-        backend.no_truncation()
-        return len(backend.encode(text).ids)
+        """The text's length in word pieces, special ones included, never cut or padded."""
+        return self._counter(text)
 
     def embed(self, texts: list[str]) -> FloatMatrix:
         """Return float32 (n, dimension), rows of unit length.
@@ -84,6 +81,17 @@ class TransformerEmbedder:
             show_progress_bar=False,
         )
         return np.ascontiguousarray(vectors, dtype=np.float32)
+
+
+def _counter(tokenizer: Any) -> Callable[[str], int]:
+    """Count tokens with a tokenizer of our own: the model's is set to cut and to pad."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return lambda text: len(tokenizer(text, truncation=False, padding=False)["input_ids"])
+    own = type(backend).from_str(backend.to_str())
+    own.no_truncation()
+    own.no_padding()
+    return lambda text: len(own.encode(text).ids)
 
 
 class HashEmbedder:

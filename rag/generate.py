@@ -27,6 +27,8 @@ from rag.split import sentence_spans
 
 EXTRACTIVE = "extractive"
 _READ_TOKENS = 256  # read at a time
+_JUDGE_TOKENS = 2048
+_ANSWER, _JUDGE = 0, 1  # sequences of the KV cache
 _ABORTED = 2  # llama_decode's status when the abort callback said so
 
 
@@ -74,7 +76,10 @@ class LlamaGenerator:
         self.context_tokens = min(
             context_tokens, int(llama_cpp.llama_model_n_ctx_train(self._model))
         )
-        params.n_ctx = self.context_tokens
+        # Two prompts lie side by side: the one that is answered, and the one that is judged.
+        params.n_ctx = self.context_tokens + _JUDGE_TOKENS
+        params.n_seq_max = 2
+        params.kv_unified = True
         params.n_batch = params.n_ubatch = _READ_TOKENS
         params.n_threads = params.n_threads_batch = threads or len(os.sched_getaffinity(0))
         params.no_perf = True
@@ -99,7 +104,8 @@ class LlamaGenerator:
         # Kept as an attribute: C holds a pointer to it.
         self._abort = llama_cpp.ggml_abort_callback(lambda _: self._stopped)
         llama_cpp.llama_set_abort_callback(self._ctx, self._abort, None)
-        self._held: list[int] = []  # what the KV cache holds, in order
+        self._held: tuple[list[int], list[int]] = ([], [])  # what each sequence holds, in order
+        self._batch = llama_cpp.llama_batch_init(_READ_TOKENS, 0, 1)
         self.written = 0
         self.first_token_at = 0.0
         self.log_probs: list[float] = []
@@ -107,6 +113,7 @@ class LlamaGenerator:
     def close(self) -> None:
         """Free the native memory."""
         if self._ctx:
+            self._c.llama_batch_free(self._batch)
             self._c.llama_free(self._ctx)
             self._c.llama_model_free(self._model)
             self._ctx = self._model = None
@@ -135,16 +142,29 @@ class LlamaGenerator:
         tokens = self._bos + prompt.tokens
         if len(tokens) >= self.context_tokens:
             raise ValueError(f"a prompt of {len(tokens)} tokens in {self.context_tokens}")
+        same = self._extend(_ANSWER, tokens)
+        self.written, self.first_token_at, self.log_probs = 0, 0.0, []
+        return same
+
+    def _extend(self, sequence: int, tokens: list[int]) -> int:
+        """Make a sequence hold these tokens; returns how many of them it held already."""
         same = 0
         # The last token is always read again: its logits are what is wanted.
-        for old, new in zip(self._held, tokens[:-1], strict=False):
+        for old, new in zip(self._held[sequence], tokens[:-1], strict=False):
             if old != new:
                 break
             same += 1
-        self._cut(same)
-        self._decode(tokens[same:])
-        self.written, self.first_token_at, self.log_probs = 0, 0.0, []
+        self._cut(sequence, same)
+        self._decode(tokens[same:], sequence)
         return same
+
+    def judge(self, prompt: Prompt, yes: str, no: str) -> float:
+        """The log odds for a prompt beside the one that was read, which stays as it is."""
+        tokens = self._bos + prompt.tokens
+        if len(tokens) > _JUDGE_TOKENS:
+            raise ValueError(f"a judgement of {len(tokens)} tokens in {_JUDGE_TOKENS}")
+        self._extend(_JUDGE, tokens)
+        return self.log_odds(yes, no)
 
     def log_odds(self, yes: str, no: str) -> float:
         """``logit(first token of yes) - logit(first token of no)`` at this point."""
@@ -155,10 +175,10 @@ class LlamaGenerator:
     def sentences(self, opening: str, *, max_tokens: int, limit: int) -> Iterator[str]:
         """Write greedily after ``opening``; each sentence is yielded as it closes."""
         if opening:
-            self._decode(self.tokenize(opening, special=False))
+            self._decode(self.tokenize(opening, special=False), _ANSWER)
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         pending, given = "", 0
-        for _ in range(min(max_tokens, self.context_tokens - len(self._held) - 1)):
+        for _ in range(min(max_tokens, self.context_tokens - len(self._held[_ANSWER]) - 1)):
             logits = self._logits()
             token = int(np.argmax(logits))
             # The greedy token's log probability: log(1 / sum(exp(logits - max))).
@@ -176,7 +196,7 @@ class LlamaGenerator:
                     return
             if pending.endswith("\n") and not pending.strip():
                 break
-            self._decode([token])
+            self._decode([token], _ANSWER)
         else:
             return  # cut off in mid-sentence: what is pending never closed
         if pending.strip() and given < limit:
@@ -189,23 +209,30 @@ class LlamaGenerator:
         pointer = self._c.llama_get_logits_ith(self._ctx, -1)
         return np.ctypeslib.as_array(pointer, shape=(self._vocab_size,))
 
-    def _decode(self, tokens: list[int]) -> None:
+    def _decode(self, tokens: list[int], sequence: int) -> None:
+        held = self._held[sequence]
         for at in range(0, len(tokens), _READ_TOKENS):
             part = tokens[at : at + _READ_TOKENS]
-            array = (self._c.llama_token * len(part))(*part)
+            batch = self._batch
+            batch.n_tokens = len(part)
+            for n, token in enumerate(part):
+                batch.token[n] = token
+                batch.pos[n] = len(held) + n
+                batch.n_seq_id[n] = 1
+                batch.seq_id[n][0] = sequence
+                batch.logits[n] = n == len(part) - 1
             with self._interruptible():
-                batch = self._c.llama_batch_get_one(array, len(part))
                 status = self._c.llama_decode(self._ctx, batch)
             if self._stopped or status == _ABORTED:
-                self._cut(0)
+                self._cut(sequence, 0)
                 raise KeyboardInterrupt
             if status:
-                self._cut(0)
+                self._cut(sequence, 0)
                 raise OutOfResources(
                     f"llama.cpp could not read {len(part)} tokens (status {status})",
                     hint="set a larger context_tokens, or free some memory",
                 )
-            self._held += part
+            held += part
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
@@ -224,11 +251,10 @@ class LlamaGenerator:
         finally:
             signal.signal(signal.SIGINT, before or signal.SIG_DFL)
 
-    def _cut(self, length: int) -> None:
-        """Keep the first tokens of the cache and forget the rest."""
-        if length < len(self._held) or length == 0:
-            self._c.llama_memory_seq_rm(self._memory, 0, length, -1)
-            del self._held[length:]
+    def _cut(self, sequence: int, length: int) -> None:
+        """Keep the first tokens of a sequence and forget the rest."""
+        self._c.llama_memory_seq_rm(self._memory, sequence, length, -1)
+        del self._held[sequence][length:]
 
     def _piece(self, token: int) -> bytes:
         buffer = ctypes.create_string_buffer(256)
@@ -276,6 +302,7 @@ class ExtractiveGenerator:
         self.context_tokens = context_tokens
         self.written = 0
         self.first_token_at = 0.0
+        self.log_probs: list[float] = []
         self._prompt: Prompt | None = None
 
     def chat(self, messages: list[Message]) -> str:
@@ -295,6 +322,10 @@ class ExtractiveGenerator:
         """Ten times the best cosine's distance from 0.4."""
         evidence = self._prompt.evidence if self._prompt else ()
         return 10 * (max((e.cosine for e in evidence), default=-1.0) - 0.4)
+
+    def judge(self, prompt: Prompt, yes: str, no: str) -> float:
+        """What it says of the prompt that was read."""
+        return self.log_odds(yes, no)
 
     def sentences(self, opening: str, *, max_tokens: int, limit: int) -> Iterator[str]:
         """The best pieces of evidence, best first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from rag.records import Document, Embedder, Skipped
 from rag.split import embedding_text
 from rag.store import Store, writing
 
+Live = dict[str, tuple[int, str, str, str]]  # path -> id, root, SHA-256, recipe
 Progress = Callable[[str, int, int], None]
 _BATCH = 256  # texts embedded at a time: bounds memory, and how long Ctrl-C waits
 
@@ -62,69 +63,63 @@ def build_index(
     Raises:
         InputUnreadable: A root is missing, or no document can be read at all.
         IndexBusy: Another process is writing.
+        IndexUnusable: Documents of other roots were made with another embedder or splitter.
         OutOfResources: The disk is full; the index is as it was.
     """
     tell = progress or (lambda *_: None)
     with writing(folder) as store:
-        roots = [root.resolve() for root in roots] or _known_roots(store)
-        sources, skipped = find(roots)
+        roots = [Path(os.path.realpath(root)) for root in roots] or _known_roots(store)
         recipe = f"{embedder_name}/split-{split.VERSION}"
         live, staged = store.fingerprints(live=True), store.fingerprints(live=False)
+        sources, skipped = find(roots)
+        taken = [] if replace else _taken(sources, live)
+        sources = [s for s in sources if s.path not in {t.path for t in taken}]
+        hidden = _hidden(skipped, live, {s.path for s in sources})
+        skipped = [s for s in skipped if s not in hidden] + taken
+        inputs: list[Source | Skipped] = [*sources, *hidden]
+        here = {source.path for source in inputs}
+        gone = _gone(live, roots, here, replace=replace)
+        _refuse_mixture(live, recipe, here.union(gone))
         found: dict[str, int | None] = {}  # path -> id of the live document to keep, if any
+        moved: dict[int, str] = {}  # id of an unchanged document -> the root it has now
         embedder: Embedder | None = None
         added: list[str] = []
         changed: list[str] = []
         embedded = 0
-        for number, source in enumerate(sources):
-            tell(source.path, number, len(sources))
-            root = str(_root_of(source, roots))
-            document = read(source, max_bytes=max_bytes)
+        for number, source in enumerate(inputs):
+            tell(source.path, number, len(inputs))
             before = live.get(source.path)
-            if before and before[1] != root and not replace and Path(before[1]).exists():
-                skipped.append(Skipped(source.path, f"same name as a document of {before[1]}"))
-                continue
-            if isinstance(document, Skipped):
+            root = _root_of(source, roots)
+            outcome = read(source, max_bytes=max_bytes) if isinstance(source, Source) else source
+            if isinstance(outcome, Skipped):
                 kept = "; its earlier text stays" if before else ""
-                skipped.append(Skipped(document.path, document.reason + kept))
-                if before:
-                    found[source.path] = before[0]
-                continue
-            same = (document.sha256, recipe)
+                skipped.append(Skipped(outcome.path, outcome.reason + kept))
+                if not before:
+                    continue
+                outcome, root = store.document(before[0]), before[1]
+            same = (outcome.sha256, recipe)
             if before and before[2:] == same:
                 found[source.path] = before[0]
+                if before[1] != root:
+                    moved[before[0]] = root
                 continue
             (changed if before else added).append(source.path)
             found[source.path] = None
-            if source.path in staged and staged[source.path][2:] == same:
+            if source.path in staged and staged[source.path][1:] == (root, *same):
                 continue
             embedder = embedder or open_embedder()
-            embedded += _stage(store, document, embedder, root=root, recipe=recipe)
+            embedded += _stage(store, outcome, embedder, root=root, recipe=recipe)
         if not found:
             _refuse_empty(roots, skipped)
         stale = [s[0] for path, s in staged.items() if found.get(path, 0) is not None]
         store.discard(stale)
-        mine = {str(root) for root in roots}
-        gone = [
-            path
-            for path, (_, root, _, old_recipe) in live.items()
-            if path not in found and (replace or root in mine or not Path(root).exists())
-        ]
-        left = {path for path, row in live.items() if row[3] != recipe} - set(gone) - set(found)
-        if left:
-            raise IndexUnusable(
-                f"the index holds {len(left)} documents of other folders made with another"
-                " embedder or splitter",
-                hint="refresh all of it: rag index, or keep only what you name: --replace",
-            )
+        store.move(moved)
         remove = [live[path][0] for path in gone + changed]
         if added or remove or not store.generation:
-            facts = {"embedder": embedder_name, "recipe": recipe}
-            if embedder:
-                facts["dimension"] = str(embedder.dimension)
-            store.publish(remove=remove, facts=facts)
+            store.publish(remove=remove, facts={"embedder": embedder_name, "recipe": recipe})
         if dense.problem(store):
             dense.build(store)
-        tell("", len(sources), len(sources))
+        tell("", len(inputs), len(inputs))
         return IndexReport(
             generation=store.generation,
             added=tuple(added),
@@ -148,19 +143,14 @@ def _stage(store: Store, document: Document, embedder: Embedder, *, root: str, r
         + [embedder.embed(texts[at : at + _BATCH]) for at in range(0, len(texts), _BATCH)]
     )
     count = len(parts.passages)
-    try:
-        store.stage(
-            document,
-            parts,
-            root=root,
-            recipe=recipe,
-            passage_vectors=vectors[:count],
-            sentence_vectors=vectors[count:],
-        )
-    except sqlite3.DatabaseError as error:
-        raise IndexUnusable(
-            f"the index cannot be written: {error}", hint="see: rag doctor"
-        ) from error
+    store.stage(
+        document,
+        parts,
+        root=root,
+        recipe=recipe,
+        passage_vectors=vectors[:count],
+        sentence_vectors=vectors[count:],
+    )
     return len(texts)
 
 
@@ -168,14 +158,59 @@ def _known_roots(store: Store) -> list[Path]:
     return sorted({Path(row[1]) for row in store.fingerprints(live=True).values()})
 
 
-def _root_of(source: Source, roots: list[Path]) -> Path:
-    return next(root for root in roots if source.file.is_relative_to(root))
+def _taken(sources: list[Source], live: Live) -> list[Skipped]:
+    """Files with the name of a document that is still there under another root."""
+    taken = []
+    for source in sources:
+        if before := live.get(source.path):
+            root = Path(before[1])
+            other = root / source.path if root.is_dir() else root
+            if other.exists() and other != source.file:
+                taken.append(Skipped(source.path, f"same name as a document of {root}"))
+    return taken
+
+
+def _hidden(skipped: list[Skipped], live: Live, readable: set[str]) -> list[Skipped]:
+    """Documents of the index that are still there but cannot even be opened now."""
+    reasons = {s.path: s for s in skipped if s.path in live}
+    for folder in [s for s in skipped if s.path.endswith("/")]:
+        for path in live:
+            if path.startswith(folder.path):
+                reasons.setdefault(path, Skipped(path, f"its folder {folder.reason}"))
+    return [reason for path, reason in reasons.items() if path not in readable]
+
+
+def _gone(live: Live, roots: list[Path], here: set[str], *, replace: bool) -> list[str]:
+    """Documents of the index that are to leave it."""
+    mine = {str(root) for root in roots}
+    return [
+        path
+        for path, (_, root, _, _) in live.items()
+        if path not in here and (replace or root in mine or not Path(root).exists())
+    ]
+
+
+def _refuse_mixture(live: Live, recipe: str, settled: set[str]) -> None:
+    if left := {path for path, row in live.items() if row[3] != recipe} - settled:
+        raise IndexUnusable(
+            f"the index holds {len(left)} documents of other folders made with another"
+            " embedder or splitter",
+            hint="refresh all of it: rag index, or keep only what you name: --replace",
+        )
+
+
+def _root_of(source: Source | Skipped, roots: list[Path]) -> str:
+    if isinstance(source, Skipped):
+        return ""
+    return next(str(root) for root in roots if source.file.is_relative_to(root))
 
 
 def _refuse_empty(roots: list[Path], skipped: list[Skipped]) -> None:
     where = ", ".join(str(root) for root in roots) or "nowhere"
-    why = f"; the first of {len(skipped)} skipped: {skipped[0].path}: {skipped[0].reason}"
+    why = ""
+    if skipped:
+        why = f"; the first of {len(skipped)} skipped: {skipped[0].path}: {skipped[0].reason}"
     raise InputUnreadable(
-        f"no document can be read in {where}{why if skipped else ''}",
+        f"no document can be read in {where}{why}",
         hint="name a folder that holds .txt or .md files: rag index FOLDER",
     )

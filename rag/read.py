@@ -45,7 +45,7 @@ def find(roots: list[Path]) -> tuple[list[Source], list[Skipped]]:
     and other formats are skipped; ``.ragignore`` (syntax of ``.gitignore``) is obeyed silently.
 
     Raises:
-        InputUnreadable: A root does not exist or cannot be listed.
+        InputUnreadable: A root does not exist, cannot be listed, or has a name that is no text.
     """
     sources: dict[str, Source] = {}
     skipped: list[Skipped] = []
@@ -55,6 +55,12 @@ def find(roots: list[Path]) -> tuple[list[Source], list[Skipped]]:
                 f"no such file or folder: {printable(str(root))}",
                 hint="name a folder of documents: rag index FOLDER",
             )
+        try:
+            str(root).encode()
+        except UnicodeEncodeError as error:
+            raise InputUnreadable(
+                f"the name of {printable(str(root))} is not UTF-8", hint="rename it"
+            ) from error
         folder = root if root.is_dir() else root.parent
         candidates = list(_walk(root, skipped)) if root.is_dir() else [root]
         for file in candidates:
@@ -79,9 +85,8 @@ def _walk(root: Path, skipped: list[Skipped]) -> Iterator[Path]:
                 f"{printable(str(root))} cannot be listed: {error.strerror}",
                 hint="check its permissions",
             )
-        skipped.append(
-            Skipped(printable(str(error.filename)), f"cannot be listed: {error.strerror}")
-        )
+        path = Path(error.filename).relative_to(root).as_posix()
+        skipped.append(Skipped(f"{printable(path)}/", f"cannot be listed: {error.strerror}"))
 
     for parent, folders, files in os.walk(root, onerror=unlistable):
         here = Path(parent)
@@ -115,9 +120,9 @@ def _why_not(file: Path, root: Path) -> str:
     try:
         mode = file.lstat().st_mode
         if stat.S_ISLNK(mode):
+            mode = file.stat().st_mode  # first: a link to itself cannot be resolved
             if not file.resolve().is_relative_to(root.resolve()):
                 return "a link that leads out of the folder"
-            mode = file.stat().st_mode
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     if not stat.S_ISREG(mode):

@@ -303,8 +303,17 @@ class Generator(Protocol):
         """How much likelier the model finds ``yes`` than ``no`` as what comes next (logits)."""
         ...
 
+    def judge(self, prompt: Prompt, yes: str, no: str) -> float:
+        """The same for a prompt beside the one that was read, which stays as it is."""
+        ...
+
     def sentences(self, opening: str, *, max_tokens: int, limit: int) -> Iterator[str]:
         """Write after ``opening``, greedily; each sentence is yielded as it closes."""
+        ...
+
+    @property
+    def log_probs(self) -> list[float]:
+        """Log probability of each token written since the last ``read``."""
         ...
 
     @property

@@ -23,7 +23,7 @@ from rag.words import STOPWORDS
 # Stored with the index: another version of these rules means other passages.
 VERSION = 1
 TARGET_TOKENS = 160
-_MAX_BLOCK = 50_000  # code points; a longer line is cut at white space
+_MAX_BLOCK = 50_000  # code points; a longer line is cut, behind a sentence if it can be
 _MAX_GAP = 600  # code points of page furniture that a sentence may run across
 _MAX_FOOT = 8  # short lines at the end of a document that may be a page's foot
 
@@ -176,8 +176,9 @@ def _lines(text: str, start: int) -> Iterator[tuple[int, int]]:
     for match in re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)").finditer(text, start):
         at, stop = match.start(), match.start() + len(match.group().rstrip("\r\n"))
         while stop - at > _MAX_BLOCK:
-            cut = max(text.rfind(" ", at, at + _MAX_BLOCK), text.rfind("\t", at, at + _MAX_BLOCK))
-            cut = cut if cut > at else at + _MAX_BLOCK
+            half, whole = at + _MAX_BLOCK // 2, at + _MAX_BLOCK
+            cuts = (text.rfind(mark, half, whole) + 1 for mark in (". ", "。", " ", "\t"))
+            cut = next((cut for cut in cuts if cut), whole)
             yield at, cut
             at = cut
         yield at, stop
@@ -212,8 +213,9 @@ def _mark_furniture(blocks: list[Block], title: str) -> None:
             or not any(c.isalnum() for c in line)
         ):
             block.kind = "furniture"
-    # What is left of a page's foot; a list of words is none.
-    for block in reversed(blocks[max(len(blocks) // 2, len(blocks) - _MAX_FOOT) :]):
+    # What is left of a page's foot, where the document ends in one.
+    foot = blocks[-_MAX_FOOT:] if blocks and blocks[-1].kind == "furniture" else []
+    for block in reversed(foot):
         words = block.text.split()
         if block.kind == "furniture":
             continue
@@ -320,7 +322,7 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
         for match in _CJK_STOP.finditer(text, start, end):
             if match.end() < end:
                 spans.append((at, match.end()))
-                at = match.end()
+                at = match.end() + (text[match.end()] == " ")
         spans.append((at, end))
     return spans
 

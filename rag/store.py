@@ -21,6 +21,7 @@ import uuid
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,6 @@ CREATE TABLE acronyms (
     short TEXT NOT NULL, long TEXT NOT NULL);
 CREATE INDEX acronyms_document ON acronyms (document_id);
 CREATE VIRTUAL TABLE lexical USING fts5(terms, tokenize = "unicode61 remove_diacritics 2");
-CREATE VIRTUAL TABLE lexicon USING fts5vocab(lexical, row);
 """
 
 
@@ -71,53 +71,73 @@ class Store:
 
     # -- reading --------------------------------------------------------------------------------
 
+    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        try:
+            return self._db.execute(query, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise _damaged(self.folder, error) from error
+
+    def _row(self, query: str, *values: object) -> tuple[Any, ...] | None:
+        return next(iter(self._rows(query, *values)), None)
+
     def meta(self, key: str, default: str = "") -> str:
         """A fact about the index: ``generation``, ``embedder``, ``dimension``, ``identity``."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        row = self._row("SELECT value FROM meta WHERE key = ?", key)
         return str(row[0]) if row else default
 
     @property
     def generation(self) -> int:
         """Counts the published states of the index, from 1; 0 means nothing was published."""
-        return int(self.meta("generation", "0"))
+        number = self.meta("generation", "0")
+        if not number.isdecimal():
+            raise _damaged(self.folder, f"generation {number!r} is no number")
+        return int(number)
 
     def documents(self) -> list[DocumentInfo]:
         """Every live document, in path order."""
-        rows = self._db.execute(
+        rows = self._rows(
             "SELECT id, path, title, date, author FROM documents WHERE live ORDER BY path"
         )
         return [DocumentInfo(*row) for row in rows]
 
     def fingerprints(self, *, live: bool) -> dict[str, tuple[int, str, str, str]]:
         """``path -> (id, root, sha256, recipe)`` of live or of staged documents."""
-        rows = self._db.execute(
-            "SELECT path, id, root, sha256, recipe FROM documents WHERE live = ?", (int(live),)
+        rows = self._rows(
+            "SELECT path, id, root, sha256, recipe FROM documents WHERE live = ?", int(live)
         )
         return {path: (id_, root, sha, recipe) for path, id_, root, sha, recipe in rows}
 
     def text(self, document_id: int) -> str:
         """The stored text of a document."""
-        row = self._db.execute("SELECT text FROM documents WHERE id = ?", (document_id,)).fetchone()
-        return str(row[0])
+        return self.document(document_id).text
+
+    def document(self, document_id: int) -> Document:
+        """A document as it was read when it was indexed.
+
+        Raises:
+            IndexUnusable: It is not there, or its text is damaged.
+        """
+        row = self._row(
+            "SELECT path, text, sha256, encoding FROM documents WHERE id = ?", document_id
+        )
+        if row is None:
+            raise _damaged(self.folder, f"document {document_id} is missing")
+        return Document(*row)
 
     def counts(self) -> dict[str, int]:
         """Live documents, passages and sentences."""
-        one = self._db.execute
-        return {
-            "documents": one("SELECT count(*) FROM documents WHERE live").fetchone()[0],
-            "passages": one(
-                "SELECT count(*) FROM passages JOIN documents ON documents.id = document_id"
-                " WHERE live"
-            ).fetchone()[0],
-            "sentences": one(
-                "SELECT count(*) FROM sentences JOIN passages ON passages.id = passage_id"
-                " JOIN documents ON documents.id = document_id WHERE live"
-            ).fetchone()[0],
-        }
+        row = self._row(
+            "SELECT (SELECT count(*) FROM documents WHERE live),"
+            " (SELECT count(*) FROM passages JOIN documents ON documents.id = document_id"
+            " WHERE live),"
+            " (SELECT count(*) FROM sentences JOIN passages ON passages.id = passage_id"
+            " JOIN documents ON documents.id = document_id WHERE live)"
+        )
+        return dict(zip(("documents", "passages", "sentences"), row or (0, 0, 0), strict=True))
 
     def acronyms(self) -> list[Acronym]:
         """Every acronym that a live document defines."""
-        rows = self._db.execute(
+        rows = self._rows(
             "SELECT DISTINCT short, long FROM acronyms JOIN documents ON documents.id = document_id"
             " WHERE live ORDER BY short, long"
         )
@@ -126,27 +146,27 @@ class Store:
     def passage_vectors(self) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], FloatMatrix]:
         """Ids int64 (n,) and vectors float32 (n, dimension) of all live passages, by id."""
         dimension = int(self.meta("dimension", "0"))
-        rows = self._db.execute(
+        rows = self._rows(
             "SELECT passages.id, vector FROM passages JOIN documents ON documents.id = document_id"
             " WHERE live ORDER BY passages.id"
         )
-        ids: list[int] = []
-        parts: list[bytes] = []
-        for id_, vector in rows:
-            ids.append(id_)
-            parts.append(vector)
-        vectors = np.frombuffer(b"".join(parts), dtype=np.float32).reshape(len(ids), dimension)
-        return np.array(ids, dtype=np.int64), vectors
+        if any(len(vector) != dimension * 4 for _, vector in rows):
+            raise _damaged(self.folder, "a vector has the wrong length")
+        vectors = np.frombuffer(b"".join(row[1] for row in rows), dtype=np.float32)
+        return np.array([row[0] for row in rows], dtype=np.int64), vectors.reshape(
+            len(rows), dimension
+        )
 
     def lexical_search(self, wanted: Iterable[str], limit: int) -> list[tuple[int, float]]:
         """Passage ids and BM25 scores (larger is better) for any of the terms."""
         quoted = " OR ".join(f'"{term}"' for term in dict.fromkeys(wanted))
         if not quoted:
             return []
-        rows = self._db.execute(
+        rows = self._rows(
             "SELECT rowid, -bm25(lexical) FROM lexical WHERE lexical MATCH ?"
             " ORDER BY bm25(lexical), rowid LIMIT ?",
-            (quoted, limit),
+            quoted,
+            limit,
         )
         return [(int(id_), float(score)) for id_, score in rows]
 
@@ -154,7 +174,8 @@ class Store:
         """In how many passages each term stands; 0 where none has it."""
         found = {}
         for term in set(wanted):
-            row = self._db.execute("SELECT doc FROM lexicon WHERE term = ?", (term,)).fetchone()
+            # Through MATCH, so that the term is folded as the text was: "café" stands as "cafe".
+            row = self._row("SELECT count(*) FROM lexical WHERE lexical MATCH ?", f'"{term}"')
             found[term] = int(row[0]) if row else 0
         return found
 
@@ -162,48 +183,54 @@ class Store:
         self, passage_id: int, score: float, ranks: dict[str, int], stage_scores: dict[str, float]
     ) -> Hit:
         """A passage with its document and sentences."""
-        row = self._db.execute(
+        row = self._row(
             'SELECT documents.id, path, title, date, author, start, passages."end", line_start,'
             " line_end, heading FROM passages JOIN documents ON documents.id = document_id"
             " WHERE passages.id = ?",
-            (passage_id,),
-        ).fetchone()
+            passage_id,
+        )
+        if row is None:
+            raise _damaged(self.folder, f"passage {passage_id} is missing")
         document = DocumentInfo(*row[:5])
-        sentences = self._db.execute(
+        sentences = self._rows(
             'SELECT start, "end", clean FROM sentences WHERE passage_id = ? ORDER BY ordinal',
-            (passage_id,),
+            passage_id,
         )
         passage = Passage(row[5], row[6], row[9], tuple(Sentence(*s) for s in sentences))
         return Hit(passage_id, document, passage, row[7], row[8], score, ranks, stage_scores)
 
     def sentence_vectors(self, passage_id: int) -> FloatMatrix:
         """float32 (sentences of the passage, dimension), rows of unit length."""
-        rows = self._db.execute(
-            "SELECT vector FROM sentences WHERE passage_id = ? ORDER BY ordinal", (passage_id,)
-        ).fetchall()
+        rows = self._rows(
+            "SELECT vector FROM sentences WHERE passage_id = ? ORDER BY ordinal", passage_id
+        )
         half = np.frombuffer(b"".join(row[0] for row in rows), dtype=np.float16)
         return half.reshape(len(rows), -1).astype(np.float32)
 
     def sentence_before(self, document_id: int, start: int) -> Sentence | None:
         """The sentence that stands before an offset in a document."""
-        row = self._db.execute(
+        row = self._row(
             'SELECT sentences.start, sentences."end", clean FROM sentences'
             " JOIN passages ON passages.id = passage_id"
             " WHERE document_id = ? AND sentences.start < ? ORDER BY sentences.start DESC LIMIT 1",
-            (document_id, start),
-        ).fetchone()
+            document_id,
+            start,
+        )
         return Sentence(*row) if row else None
 
     def problems(self) -> list[str]:
         """What SQLite's own check finds wrong; empty when the file is sound."""
-        try:
-            rows = [row[0] for row in self._db.execute("PRAGMA integrity_check(5)")]
-            self._db.execute("INSERT INTO lexical(lexical) VALUES('integrity-check')")
-        except sqlite3.OperationalError as error:
-            rows = [] if "readonly" in str(error) else [str(error)]
-        except sqlite3.DatabaseError as error:
-            rows = [str(error)]
-        return [str(row) for row in rows if row != "ok"]
+        found: list[str] = []
+        for check in (
+            "PRAGMA integrity_check(5)",
+            "INSERT INTO lexical(lexical) VALUES('integrity-check')",
+        ):
+            try:
+                found += [str(row[0]) for row in self._db.execute(check)]
+            except sqlite3.DatabaseError as error:
+                if "readonly" not in str(error):  # the second check is a writer's
+                    found.append(str(error))
+        return [problem for problem in found if problem != "ok"]
 
     # -- writing --------------------------------------------------------------------------------
 
@@ -301,11 +328,27 @@ class Store:
                     "INSERT INTO lexical (rowid, terms) VALUES (?, ?)",
                     (passage_id, " ".join(terms(shown))),
                 )
+            # From the vectors themselves: a run that goes on after a killed one may embed nothing.
+            vector = self._row(
+                "SELECT length(vector) / 4 FROM passages"
+                " JOIN documents ON documents.id = document_id WHERE live = 0 LIMIT 1"
+            )
+            size = {"dimension": str(vector[0])} if vector else {}
             self._db.execute("UPDATE documents SET live = 1 WHERE live = 0")
             generation = self.generation + 1
-            self._put({**facts, "generation": str(generation)})
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._put({**facts, **size, "generation": str(generation)})
+        with contextlib.suppress(sqlite3.OperationalError):  # it is committed; the log can wait
+            # Passive: another mode waits for readers of the old generation to go.
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
         return generation
+
+    def move(self, roots: dict[int, str]) -> None:
+        """Record that documents, by id, are now found under another root."""
+        with self.transaction():
+            self._db.executemany(
+                "UPDATE documents SET root = ? WHERE id = ?",
+                [(root, document_id) for document_id, root in roots.items()],
+            )
 
     def discard(self, document_ids: Iterable[int]) -> None:
         """Drop staged documents that are no longer wanted."""
@@ -316,9 +359,14 @@ class Store:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing; a full disk becomes OutOfResources and nothing changes."""
-        self._db.execute("BEGIN IMMEDIATE")
+        """All or nothing.
+
+        Raises:
+            OutOfResources: The disk is full; nothing changed.
+            IndexUnusable: SQLite finds the file damaged.
+        """
         try:
+            self._db.execute("BEGIN IMMEDIATE")
             yield
             self._db.execute("COMMIT")
         except BaseException as error:
@@ -329,6 +377,8 @@ class Store:
                     f"the disk that holds {self.folder} is full",
                     hint="free some space and run the same command again; the index is unchanged",
                 ) from error
+            if isinstance(error, sqlite3.DatabaseError):
+                raise _damaged(self.folder, error) from error
             raise
 
 
@@ -349,28 +399,34 @@ def open_index(folder: Path) -> Store:
     file = folder / DATABASE
     if not file.is_file():
         raise IndexUnusable(f"no index in {folder}", hint="build one: rag index FOLDER")
-    try:
-        connection = sqlite3.connect(
-            f"{file.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None,
-            check_same_thread=False,
-        )  # fmt: skip
+    with contextlib.ExitStack() as undo:
+        try:
+            connection = sqlite3.connect(
+                f"{file.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None,
+                check_same_thread=False,
+            )  # fmt: skip
+            undo.callback(connection.close)
+            connection.execute("BEGIN")  # one generation for as long as this store is open
+        except sqlite3.DatabaseError as error:
+            raise _damaged(folder, error) from error
         store = Store(folder, connection)
-        connection.execute("BEGIN")  # one generation for as long as this store is open
-        version = store.meta("schema")
-        generation = store.generation
-    except sqlite3.DatabaseError as error:
-        raise _damaged(folder, error) from error
+        _check(store)
+        undo.pop_all()
+    return store
+
+
+def _check(store: Store) -> None:
+    folder, version = store.folder, store.meta("schema")
     if version != SCHEMA_VERSION:
         raise IndexUnusable(
             f"the index in {folder} has version {version or 'unknown'}, this program reads"
             f" {SCHEMA_VERSION}",
             hint=f"delete {folder} and build it again: rag index FOLDER",
         )
-    if not generation:
+    if not store.generation:
         raise IndexUnusable(
             f"the index in {folder} was never finished", hint="run again: rag index"
         )
-    return store
 
 
 @contextlib.contextmanager
@@ -434,7 +490,7 @@ def _open_to_write(folder: Path) -> Store:
     return store
 
 
-def _damaged(folder: Path, error: Exception) -> IndexUnusable:
+def _damaged(folder: Path, error: Exception | str) -> IndexUnusable:
     return IndexUnusable(
         f"the index in {folder} cannot be read: {error}",
         hint=f"delete {folder} and build it again: rag index FOLDER",

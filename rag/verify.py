@@ -5,7 +5,7 @@ text in a document or a question can talk its way past them:
 
     numbers    every figure in the claim stands in the cited text
     names      so does every name, unless the question or a title gives it
-    negation   a claim that denies something needs a text that does
+    negation   a claim that denies something needs a text that does, and the other way round
     words      the claim's words, weighted by rarity, are covered by the cited text
     meaning    the claim and the cited text lie close together (cosine of sentence vectors)
 """
@@ -13,19 +13,20 @@ text in a document or a question can talk its way past them:
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from rag.records import DocumentInfo, Evidence, FloatMatrix
-from rag.words import figures, names, negated, numbers, terms
+from rag.words import denied, figures, names, negated, numbers, terms
 
 MAX_CITATIONS = 3
 # Logistic weights of the signals, and the bias. Chosen by hand, measured by bench/support.py; see
 # docs/experiments.md.
 _BIAS = -4.0
-_WEIGHTS = (5.0, 4.0, -4.0, -2.0)
+_WEIGHTS = (5.0, 4.0, -4.0)
 _GAIN = 0.12  # a further citation must cover so much more of the claim
 
 
@@ -47,7 +48,8 @@ class Signals:
         coverage: Share of the claim's terms, weighted by rarity, that the cited texts have.
         cosine: Of the claim and the nearest cited text.
         foreign: Share of the claim's names that neither texts, titles nor question give.
-        ungrounded: 1.0 where the claim denies something and no cited text does.
+        ungrounded: 1.0 where the claim denies something and no cited text does, or says what
+            the text denies.
     """
 
     coverage: float
@@ -56,9 +58,9 @@ class Signals:
     ungrounded: float
 
     @property
-    def values(self) -> tuple[float, float, float, float]:
-        """In the order of the weights."""
-        return (self.coverage, self.cosine, self.foreign, self.ungrounded)
+    def values(self) -> tuple[float, float, float]:
+        """What is weighed, in the order of the weights; a denial is not weighed, it decides."""
+        return (self.coverage, self.cosine, self.foreign)
 
     @property
     def score(self) -> float:
@@ -99,6 +101,21 @@ def spans_of(evidence: tuple[Evidence, ...]) -> list[Span]:
                 Span(item.document, lead.start, lead.end, lead.clean),
             )
     return list(found.values())
+
+
+_QUANTITY = re.compile(
+    r"\bhow (?:many|much)\b|\b(?:what|which) (?:number|percentage|share|rate|price|amount"
+    r"|proportion|sum|total)\b",
+    re.IGNORECASE,
+)
+_VAGUE = re.compile(r"\b(?:half|third|quarter|tenth|dozens?|doubled?|tripled?|none|no)\b", re.I)
+
+
+def out_of_kind(question: str, claim: str) -> str:
+    """Why a claim cannot be what was asked for, or "": a quantity without any number is none."""
+    if not _QUANTITY.search(question) or _VAGUE.search(claim):
+        return ""
+    return "" if numbers(claim) - numbers(question) else "it gives no number, and one was asked for"
 
 
 def support(
@@ -178,18 +195,22 @@ def _judge(
         coverage=covered,
         cosine=cosine,
         foreign=len(foreign) / len(called) if called else 0.0,
-        ungrounded=float(negated(claim) and not negated(text)),
+        ungrounded=float(
+            (negated(claim) and not negated(text))
+            or (not negated(claim) and bool(denied(text) & set(terms(claim))))
+        ),
     )
     invented = figures(claim) - numbers(text)
     if invented:
         reason = f"the number {', '.join(sorted(invented))} is not in the cited text"
         return Support(tuple(cited), 0.0, reason, signals)
+    if signals.ungrounded:
+        reason = "it denies what the cited text does not deny, or says what the text denies"
+        return Support(tuple(cited), min(signals.score, threshold / 2), reason, signals)
     if signals.score >= threshold:
         return Support(tuple(cited), signals.score, "", signals)
     if foreign:
         reason = f"the cited text does not name {', '.join(sorted(foreign))}"
-    elif signals.ungrounded:
-        reason = "it denies something that the cited text does not deny"
     else:
         reason = "too little of it stands in any text"
     return Support(tuple(cited), signals.score, reason, signals)

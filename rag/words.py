@@ -24,7 +24,8 @@ NEGATIONS = frozenset(
 )
 
 _CJK = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
-_WORD = re.compile(rf"[{_CJK}]+|[^\W_{_CJK}]+(?:['’][^\W\d_]+)?", re.UNICODE)
+_WORD = re.compile(rf"[{_CJK}]+|\d+\.\d+|[^\W_{_CJK}]+(?:['’][^\W\d_]+)?", re.UNICODE)
+_COMMA = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")  # 2,257
 _CJK_RUN = re.compile(rf"[{_CJK}]+")
 _APOSTROPHE = re.compile(r"['’].*$")
 _DOTTED = re.compile(r"\b(?:[^\W\d_]\.){2,}")  # U.S., e.g.
@@ -57,11 +58,11 @@ def stem(word: str) -> str:
 def tokens(text: str) -> list[str]:
     """Lower-case words in order; runs of Chinese, Japanese or Korean as overlapping bigrams.
 
-    Dotted initials lose their dots, and ``US`` becomes ``usa``: the stop word "us" is not the
-    country.
+    Dotted initials lose their dots, ``US`` becomes ``usa`` (the stop word "us" is not the
+    country), and numbers have one spelling: ``2,257`` is ``2257`` and ``seven`` is ``7``.
     """
     text = unicodedata.normalize("NFKC", text)
-    text = _DOTTED.sub(lambda match: match.group().replace(".", ""), text)
+    text = _DOTTED.sub(lambda match: match.group().replace(".", ""), _COMMA.sub("", text))
     found: list[str] = []
     for match in _WORD.finditer(text):
         word = match.group()
@@ -70,7 +71,8 @@ def tokens(text: str) -> list[str]:
         elif word == "US":
             found.append("usa")
         else:
-            found.append(_APOSTROPHE.sub("", word).lower())
+            word = _APOSTROPHE.sub("", word).lower()
+            found.append(_NUMBER_WORDS.get(word, word) if word != "one" else word)
     return found
 
 
@@ -91,9 +93,13 @@ def numbers(text: str) -> set[str]:
     }
 
 
+_SMALL = {"1", "2"}  # "the two sides" is grammar, not a figure
+
+
 def figures(text: str) -> set[str]:
-    """Only the numbers written in digits: those a claim must not invent."""
-    return {n for n in numbers(re.sub(r"[^\W\d_]+(?=\W|$)", " ", text)) if n}
+    """The numbers that a claim must not invent, in digits or in words from three up."""
+    digits = numbers(re.sub(r"[^\W\d_]+", " ", text))
+    return digits | (numbers(text) - _SMALL)
 
 
 def names(text: str) -> set[str]:
@@ -109,6 +115,21 @@ def names(text: str) -> set[str]:
         if opens and not word[1:].isupper():
             continue
         found.update(terms(word))
+    return found
+
+
+def denied(text: str) -> set[str]:
+    """Stems of what a text says is not so: the content word after each "not"."""
+    found: set[str] = set()
+    waiting = False
+    for word in tokens(text.replace("n't", " not").replace("n’t", " not")):
+        if word in ("not", "never", "cannot"):
+            waiting = True
+        elif waiting and word in ("only", "just", "yet"):
+            waiting = False
+        elif waiting and word not in STOPWORDS:
+            found.add(stem(word))
+            waiting = False
     return found
 
 

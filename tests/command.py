@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from rag.cli import app
 
 ROOT = Path(__file__).parents[1]
+QUIET = ("-W", "ignore::ResourceWarning")  # llama_cpp leaves /dev/null open when it is imported
 NO_WEIGHTS = {"RAG_EMBEDDER": "hash", "RAG_LLM": "extractive", "RAG_OFFLINE": "1"}
 
 
@@ -23,7 +24,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def run(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     """``python -m rag`` with these arguments."""
-    command = [sys.executable, "-W", "error", "-m", "rag", *arguments]
+    command = [sys.executable, "-W", "error", *QUIET, "-m", "rag", *arguments]
     return subprocess.run(
         command, cwd=cwd, env=environment(**env), capture_output=True, text=True, timeout=60,
         check=False, stdin=subprocess.DEVNULL,

@@ -162,7 +162,7 @@ def test_one_that_repeats_itself_is_stopped(engine: Callable[..., Engine]) -> No
 
 @pytest.mark.parametrize(
     "label",
-    ["[7]", "[7][8]", pytest.param("[7, 8]", marks=pytest.mark.xfail(strict=True))],
+    ["[7]", "[7][8]", "[7, 8]"],
 )
 def test_labels_come_from_the_program_only(label: str, engine: Callable[..., Engine]) -> None:
     writer = Scripted(lambda shown: [f"{label} {shown[0].rstrip('.')} {label}.", f"{label}."])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import signal
 import subprocess
@@ -13,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import ROOT, environment, invoke, run
+from command import NO_WEIGHTS, ROOT, environment, invoke, run
 from conftest import SEEDS, IndexBuilder
 from schemas import ANSWER, SEARCH, STATUS, check
 
 from rag.answering import failed
-from rag.errors import ModelUnusable
+from rag.cli import main
+from rag.errors import IndexUnusable, ModelUnusable
 from rag.models import CATALOGUE, SMALL_LLM
 from rag.render import answer_json
 from rag.store import writing
@@ -90,11 +93,12 @@ class Case:
     hint: str = ""
     env: dict[str, str] = field(default_factory=dict)
     config: str = ""
+    process: bool = False  # in one of its own: one for each exit code, the rest in this one
 
 
 SMALL = {"RAG_LLM": SMALL_LLM}
 CASES = [
-    Case("frobnicate", 2, "frobnicate", "--help"),
+    Case("frobnicate", 2, "frobnicate", "--help", process=True),
     Case("ask Why? --frobnicate", 2, "--frobnicate", "--help"),
     Case("ask", 2, "question", "--help"),
     Case("ask  --json", 2, "empty", "rag ask"),
@@ -103,22 +107,27 @@ CASES = [
     Case("status", 2, "RAG_BOGUS in environment", "known settings", env={"RAG_BOGUS": "1"}),
     Case("status", 2, "bogus in rag.toml", "known settings", config="bogus = 1"),
     Case("ask Why? --index nowhere --json", 3, "no index in nowhere", "rag index"),
-    Case("status --index nowhere --json", 3, "no index in nowhere", "rag index"),
+    Case("status --index nowhere --json", 3, "no index in nowhere", "rag index", process=True),
     Case("search Why? --json", 3, "embedder hash, not all-minilm", "RAG_EMBEDDER=hash",
          env={"RAG_EMBEDDER": "all-minilm-l6-v2"}),
-    Case("index nowhere --index new --json", 4, "no such file or folder", "rag index"),
+    Case("index nowhere --index new --json", 4, "no such file or folder", "rag index",
+         process=True),
     Case("index empty --index new", 4, "no document can be read", "rag index"),
     Case("ask Why? --json", 5, f"{SMALL_LLM}: not in", f"rag models pull {SMALL_LLM}", env=SMALL),
     Case("ask Why? --json", 5, "SHA-256", f"rag models pull {SMALL_LLM}",
          env={**SMALL, "RAG_MODELS": "wrong"}),
-    Case("ask Why? --llm junk.gguf", 5, "junk.gguf", "rag models"),
-    Case("index seeds", 6, "is writing the index", "wait"),
+    Case("ask Why? --llm junk.gguf", 5, "junk.gguf", "rag models", process=True),
+    Case("index seeds", 6, "is writing the index", "wait", process=True),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.code} {case.arguments}")
 def test_an_error_is_two_lines_and_its_exit_code(
-    case: Case, shared_index: Path, tmp_path: Path
+    case: Case,
+    shared_index: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "rag.toml").write_text(case.config)
@@ -131,15 +140,25 @@ def test_an_error_is_two_lines_and_its_exit_code(
     words = {"{long}": "word " * 10_000, "seeds": str(SEEDS)}
     arguments = [words.get(part, part) for part in case.arguments.split(" ")]
     env = {"RAG_INDEX": str(shared_index), **case.env}
-    if case.code == 6:
-        env["RAG_INDEX"] = str(tmp_path / "busy")
-        with writing(tmp_path / "busy"):
+    code: object
+    if case.process:
+        with contextlib.ExitStack() as stack:
+            if case.code == 6:
+                env["RAG_INDEX"] = str(tmp_path / "busy")
+                stack.enter_context(writing(tmp_path / "busy"))
             done = run(*arguments, cwd=tmp_path, **env)
+        code, out, err = done.returncode, done.stdout, done.stderr
     else:
-        done = run(*arguments, cwd=tmp_path, **env)
-    assert (done.returncode, done.stdout) == (case.code, ""), done.stderr
-    error, hint, *more = done.stderr.split("\n")
-    assert more == [""], done.stderr
+        monkeypatch.chdir(tmp_path)
+        for name, value in (NO_WEIGHTS | env).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["rag", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        code, (out, err) = ended.value.code, capfd.readouterr()
+    assert (code, out) == (case.code, ""), err
+    error, hint, *more = err.split("\n")
+    assert more == [""], err
     assert error.startswith("error: ")
     assert case.message in error
     assert hint.startswith("hint: ")
@@ -149,7 +168,7 @@ def test_an_error_is_two_lines_and_its_exit_code(
 def test_a_full_disk_and_a_reader_that_left(shared_index: Path, tmp_path: Path) -> None:
     def to(stdout: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "rag", "ask", QUESTION, "--json"], cwd=tmp_path,
+            [sys.executable, "-m", "rag", "status"], cwd=tmp_path,
             env=environment(RAG_INDEX=str(shared_index)), stdout=stdout, stderr=subprocess.PIPE,
             text=True, check=False,
         )  # fmt: skip
@@ -158,9 +177,10 @@ def test_a_full_disk_and_a_reader_that_left(shared_index: Path, tmp_path: Path) 
         done = to(full)
     assert (done.returncode, done.stderr.count("\n")) == (7, 2)
     assert done.stderr.startswith("error: out of disk\nhint: ")
-    reader = subprocess.Popen(["true"], stdin=subprocess.PIPE)
-    reader.wait()
-    done = to(reader.stdin)
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = to(writer)
+    os.close(writer)
     assert (done.returncode, done.stderr) == (0, ""), "as with: rag ask ... | head -0"
 
 
@@ -175,17 +195,17 @@ def test_an_interrupted_run_says_so_and_leaves_no_half_index(tmp_path: Path) -> 
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     until = time.monotonic() + 30
-    while not (tmp_path / "index" / "rag.sqlite").exists() and time.monotonic() < until:
+    database = tmp_path / "index" / "rag.sqlite"
+    while not database.exists() and time.monotonic() < until:
         time.sleep(0.02)
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
-    lines = err.strip("\n").split("\n")
-    assert [line.split(":")[0] for line in lines] == ["error", "hint"], err
-    done = run("status", "--json", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (3, "")
-    assert "never finished" in done.stderr
+    assert [line.split(":")[0] for line in err.split("\n")] == ["error", "hint", ""], err
+    state = invoke("status", "--json", "--index", str(tmp_path / "index"))
+    assert isinstance(state.exception, IndexUnusable)
+    assert "never finished" in state.exception.message
 
 
 def test_strict_and_unsound_fail_after_they_have_told(tmp_path: Path, build: IndexBuilder) -> None:
@@ -194,18 +214,19 @@ def test_strict_and_unsound_fail_after_they_have_told(tmp_path: Path, build: Ind
     (docs / "good.txt").write_text("Pandas eat bamboo in the mountains of China.")
     (docs / "bad.txt").write_bytes(b"\x7fELF\x00\x00\x01")
     index = str(tmp_path / "index")
-    for flags, code in (([], 0), (["--strict"], 4)):
-        done = run("index", "docs", "--index", index, "--json", *flags, cwd=tmp_path)
-        report = json.loads(done.stdout)
-        assert [skip["path"] for skip in report["skipped"]] == ["bad.txt"]
-        assert (done.returncode, done.stderr.count("\n")) == (code, 2 * bool(code))
+    lax = invoke("index", str(docs), "--index", index, "--json")
+    strict = run("index", "docs", "--index", index, "--json", "--strict", cwd=tmp_path)
+    for output in (lax.stdout, strict.stdout):
+        assert [skip["path"] for skip in json.loads(output)["skipped"]] == ["bad.txt"]
+    assert (lax.exit_code, lax.stderr) == (0, "")
+    assert (strict.returncode, strict.stderr.count("\n")) == (4, 2)
     (tmp_path / "index" / "dense.faiss").unlink()
     done = run("status", "--json", "--index", index, cwd=tmp_path)
     state = json.loads(done.stdout)
     check(state, STATUS)
     assert (done.returncode, state["sound"], len(state["problems"])) == (3, False, 1)
     assert re.fullmatch(r"error: .*dense\.faiss.*\nhint: .*rag index\n", done.stderr)
-    assert run("index", "--index", index, cwd=tmp_path).returncode == 0
+    assert invoke("index", "--index", index).exit_code == 0
     assert json.loads(invoke("status", "--json", "--index", index).stdout)["sound"]
 
 
@@ -213,4 +234,5 @@ def test_the_contract_names_every_exit_code() -> None:
     source = (ROOT / "rag" / "errors.py").read_text()
     codes = set(map(int, re.findall(r"exit_code = (\d+)", source)))
     assert codes == {1, 2, 3, 4, 5, 6, 7, 130}
-    assert codes - {1, 130, 7} == {case.code for case in CASES}, "each is tried above"
+    tried = {case.code for case in CASES if case.process}
+    assert codes - {1, 130, 7} == tried, "7 and 130 have tests of their own"

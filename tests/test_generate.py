@@ -38,7 +38,7 @@ def whole(text: str) -> list[str]:
 
 @pytest.mark.parametrize("text", TRICKY)
 def test_sentences_that_grow_are_those_of_the_whole_text(text: str) -> None:
-    assert sum(fed(text, 1), []) == whole(text)
+    assert [s for closed in fed(text, 1) for s in closed] == whole(text)
     assert len(whole(text)) > 1
 
 
@@ -51,7 +51,7 @@ def test_so_are_those_of_the_seeds(shared_index: Path) -> None:
     store.close()
     assert len(texts) > 10
     for text in texts:
-        assert sum(fed(text, 1), []) == whole(text)
+        assert [s for closed in fed(text, 1) for s in closed] == whole(text)
 
 
 def test_a_sentence_is_handed_over_as_soon_as_the_next_begins_or_the_line_ends() -> None:
@@ -75,7 +75,7 @@ def test_the_generator_without_weights_quotes_the_best_evidence() -> None:
     assert generator.log_odds(" yes", " no") < 0
     assert list(generator.sentences("", max_tokens=9, limit=3)) == []
     generator.read(Prompt((), "", items))
-    assert list(generator.sentences("", max_tokens=9, limit=3))[0] == "Sentence 1."
+    assert next(generator.sentences("", max_tokens=9, limit=3)) == "Sentence 1."
     assert generator.written
     assert generator.first_token_at
     near = generator.log_odds(" yes", " no")

@@ -67,6 +67,16 @@ def test_the_embedder_gives_the_published_vector(embedder: TransformerEmbedder) 
         embedder.embed(["word " * 400])
 
 
+def test_tokens_are_counted_before_anything_was_embedded() -> None:
+    """The model's own tokenizer pads to 128 until its first use, and cuts after it."""
+    fresh = TransformerEmbedder("all-minilm-l6-v2", model("all-minilm-l6-v2", "embedder"))
+    assert fresh.count("hello world") == 4
+    assert fresh.count("word " * 300) == 302
+    fresh.embed(["hello"])
+    assert fresh.count("hello world") == 4
+    assert fresh.count("word " * 300) == 302
+
+
 def test_why_did_the_cai_stall_cites_both_reasons(engine: Engine) -> None:
     answer = engine.answer("Why did the CAI stall?")
     assert answer.status == "answered"

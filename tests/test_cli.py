@@ -1,0 +1,163 @@
+"""The command line as a person uses it: help, plain text, layers of settings, bad documents."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from command import invoke, run
+
+from rag.cli import app
+from rag.errors import IndexUnusable, InputUnreadable, UsageError
+
+QUESTION = "How much was trade between Russia and China worth in 2023?"
+
+
+def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command and group of the program."""
+    yield path, group
+    for name, command in getattr(group, "commands", {}).items():
+        yield from commands(command, (*path, name))
+
+
+def test_every_command_and_flag_explains_itself() -> None:
+    found = dict(commands(typer.main.get_command(app)))
+    assert {("index",), ("status",), ("search",), ("ask",), ("doctor",), ("models", "pull")} <= set(
+        found
+    )
+    for path, command in found.items():
+        assert command.help, path
+        for parameter in command.params:
+            assert getattr(parameter, "help", None), (path, parameter.name)
+        shown = invoke(*path, "--help")
+        assert shown.exit_code == 0
+        if len(path) == 1 and path[0] != "models":
+            common = {"--index", "--config", "--json"}
+            assert common <= {option for p in command.params for option in p.opts}, path
+    assert invoke().stdout == invoke("--help").stdout, "alone it helps"
+    assert invoke("--version").stdout.startswith("rag ")
+
+
+def test_an_answer_as_text(shared_index: Path) -> None:
+    index = ("--index", str(shared_index))
+    answered = {"RAG_ANSWER_THRESHOLD": "0"}
+    result = invoke("ask", QUESTION, *index, **answered)
+    assert result.exit_code == 0
+    answer, _, sources = result.stdout.partition("\n\n")
+    record = json.loads(invoke("ask", QUESTION, "--json", *index, **answered).stdout)
+    assert " ".join(answer.split()) == record["answer"]
+    citation = record["citations"][0]
+    assert sources.startswith(f"[1] {citation['title']} · {citation['document']}:")
+    assert f":{citation['line_start']}" in sources.split("\n")[0]
+    assert "5 documents searched" in result.stderr
+    assert invoke("ask", QUESTION, "--quiet", *index, **answered).stderr == ""
+
+    withheld = invoke(
+        "ask", QUESTION, "--show-dropped", *index, **answered, RAG_SUPPORT_THRESHOLD="1"
+    )
+    assert withheld.exit_code == 0
+    assert "withheld: " in withheld.stdout
+    assert "[1]." not in withheld.stdout
+    refused = invoke("ask", "Flurb zxqv wobblegock?", *index)
+    assert refused.exit_code == 0, "a refusal is a correct outcome"
+    assert "Nearest passages:" in refused.stdout
+
+
+def test_search_explains_each_stage(shared_index: Path) -> None:
+    index = ("--index", str(shared_index))
+    text = invoke("search", QUESTION, "-k", "3", "--explain", *index).stdout
+    for part in (f"searched: {QUESTION}", "1. ", "3. ", "dense rank", "lexical rank", "fused"):
+        assert part in text
+    assert "4. " not in text.split("searched")[1].split("\n\n")[0]
+    assert "rank" not in invoke("search", QUESTION, *index).stdout
+
+
+def test_settings_come_from_file_environment_and_flags(
+    shared_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("rag.toml").write_text(f'index = "{shared_index}"')
+    assert invoke("status").exit_code == 0
+    refused = invoke("status", RAG_INDEX="elsewhere")
+    assert isinstance(refused.exception, IndexUnusable)
+    assert "elsewhere" in refused.exception.message
+    assert invoke("status", "--index", str(shared_index), RAG_INDEX="elsewhere").exit_code == 0
+    Path("mine.toml").write_text("index = 'mine'")
+    mine = invoke("status", "--config", "mine.toml")
+    assert "mine" in str(mine.exception)
+    for question in ("", " \t\n"):
+        assert isinstance(invoke("ask", question).exception, UsageError)
+
+
+def test_bad_documents_are_skipped_with_a_reason_and_the_rest_is_read(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    fact = "Pandas eat bamboo in the mountains of Sichuan, and they sleep at noon."
+    (docs / "good.txt").write_text(fact)
+    (docs / "wide.txt").write_bytes(fact.replace("Pandas", "Tigers").encode("utf-16"))
+    (docs / "latin.txt").write_bytes(("Le café est fermé à midi. " * 8).encode("latin-1"))
+    (docs / "program.txt").write_bytes(b"\x7fELF\x02\x01\x01" + bytes(range(256)) * 20)
+    (docs / "wide_broken.txt").write_bytes(b"\xff\xfe" + b"a" * 7)
+    (docs / "empty.txt").write_bytes(b"\xef\xbb\xbf \r\n")
+    (docs / "dangling.txt").symlink_to("nowhere.txt")
+    (docs / "outside.txt").symlink_to("/etc/passwd")
+    (docs / "slides.pdf").write_bytes(b"%PDF-1.7")
+    line = docs / "line.txt"
+    line.write_bytes(b"a" * 100_000_000)
+    started = time.monotonic()
+    done = run("index", str(docs), "--json", cwd=tmp_path)
+    took = time.monotonic() - started
+    line.unlink()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert took < 5
+    report = json.loads(done.stdout)
+    assert report["added"] == ["good.txt", "latin.txt", "wide.txt"]
+    reasons = {skip["path"]: skip["reason"] for skip in report["skipped"]}
+    for path, reason in {
+        "program.txt": "binary",
+        "wide_broken.txt": "utf-16",
+        "empty.txt": "empty",
+        "dangling.txt": "cannot be read",
+        "outside.txt": "leads out",
+        "slides.pdf": "format .pdf",
+        "line.txt": "100.0 MB, over the limit of 50 MB (max_file_mb)",
+    }.items():
+        assert reason in reasons.pop(path)
+    assert not reasons
+
+    index = str(tmp_path / "index")
+    for animal in ("Pandas", "Tigers"):
+        question = f"{animal} eat bamboo in the mountains of Sichuan and sleep at noon?"
+        result = invoke("ask", question, "--json", "--index", index, RAG_ANSWER_THRESHOLD="0")
+        (citation,) = json.loads(result.stdout)["citations"]
+        assert citation["quote"] == fact.replace("Pandas", animal)
+
+
+@pytest.mark.parametrize("what", ["file", "link", "loop"])
+def test_a_root_that_is_no_folder(what: str, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    index = str(tmp_path / "index")
+    if what == "file":
+        root = tmp_path / "one.md"
+        root.write_text("# A title\n\nPandas eat bamboo, and they sleep at noon.\n")
+        report = json.loads(invoke("index", str(root), "--index", index, "--json").stdout)
+        assert report["added"] == ["one.md"]
+        return
+    root.symlink_to("absent" if what == "link" else "root")
+    assert isinstance(invoke("index", str(root), "--index", index).exception, InputUnreadable)
+
+
+def test_a_question_in_broken_utf8_is_still_asked(shared_index: Path, tmp_path: Path) -> None:
+    question = b"Trade with China\xff\xfe?".decode("utf-8", "surrogateescape")
+    strict = {"PYTHONIOENCODING": "utf-8:strict", "RAG_INDEX": str(shared_index)}
+    done = run("ask", question, "--json", cwd=tmp_path, **strict)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["question"].startswith("Trade with China")
+    narrow = {"PYTHONIOENCODING": "ascii", "RAG_INDEX": str(shared_index)}
+    done = run("search", "China", "-k", "1", cwd=tmp_path, **narrow)
+    assert (done.returncode, done.stderr) == (0, ""), "a terminal without such characters"

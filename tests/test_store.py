@@ -1,0 +1,213 @@
+"""One SQLite file: what it gives back, what damage becomes, who may write."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SEEDS, IndexBuilder
+
+from rag.embed import HashEmbedder
+from rag.errors import IndexBusy, IndexUnusable, RagError
+from rag.split import embedding_text
+from rag.store import DATABASE, Store, is_index, open_index, writing
+
+
+@pytest.fixture
+def index(shared_index: Path, tmp_path: Path) -> Path:
+    """A copy of the index of the seeds, where ``build`` looks for it."""
+    return shutil.copytree(shared_index, tmp_path / "index")
+
+
+def every_read(store: Store) -> None:
+    """Touch every table, as the questions do."""
+    store.counts()
+    store.acronyms()
+    for document in store.documents():
+        store.text(document.id)
+        store.sentence_before(document.id, 10**9)
+    for passage_id in store.passage_vectors()[0]:
+        store.hit(int(passage_id), 0.0, {}, {})
+        store.sentence_vectors(int(passage_id))
+    store.lexical_search(["china", "russia"], 100)
+    store.passage_frequency(["china"])
+
+
+def test_what_was_stored_comes_back(shared_index: Path) -> None:
+    embedder = HashEmbedder()
+    store = open_index(shared_index)
+    assert store.generation == 1
+    assert store.counts()["documents"] == len(store.documents()) == 5
+    ids, vectors = store.passage_vectors()
+    assert vectors.shape == (store.counts()["passages"], embedder.dimension)
+    assert list(ids) == sorted(set(ids))
+    sentences = 0
+    for passage_id, vector in zip(ids, vectors, strict=True):
+        hit = store.hit(int(passage_id), 0.5, {"dense": 1}, {"dense": 0.9})
+        text = store.text(hit.document.id)
+        assert text == (SEEDS / hit.document.path).read_bytes().decode()
+        assert hit.line_start == text[: hit.passage.start].count("\n") + 1
+        assert hit.line_end == text[: hit.passage.end].count("\n") + 1
+        expected = embedder.embed([embedding_text(hit.passage, hit.document.title)])[0]
+        np.testing.assert_array_equal(vector, expected)
+        own = store.sentence_vectors(int(passage_id))
+        cleans = [sentence.clean for sentence in hit.passage.sentences]
+        np.testing.assert_allclose(own, embedder.embed(cleans), atol=1e-3)
+        sentences += len(cleans)
+        second = hit.passage.sentences[-1]
+        before = store.sentence_before(hit.document.id, second.start)
+        assert before is None or before.start < second.start
+    assert sentences == store.counts()["sentences"]
+    assert store.problems() == []
+    store.close()
+
+
+def test_frequencies_count_passages_and_fold_accents(tmp_path: Path, build: IndexBuilder) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "a.txt").write_text("The café met the Café owner. They spoke.")
+    (docs / "b.txt").write_text("A cafe in Zürich was closed on Monday.")
+    build(docs)
+    store = open_index(tmp_path / "index")
+    wanted = ["café", "cafe", "zürich", "owner", "absent"]
+    assert store.passage_frequency(wanted) == dict(zip(wanted, (2, 2, 1, 1, 0), strict=True))
+    found = store.lexical_search(["café"], 10)
+    assert len(found) == 2
+    assert found[0][1] >= found[1][1] > 0
+    assert store.lexical_search([], 10) == []
+    store.close()
+
+
+# -- damage -------------------------------------------------------------------------------------
+
+
+def test_no_index_and_half_an_index(tmp_path: Path) -> None:
+    with pytest.raises(IndexUnusable, match="no index in") as caught:
+        open_index(tmp_path)
+    assert "rag index" in caught.value.hint
+    assert not is_index(tmp_path)
+    with writing(tmp_path):
+        pass
+    assert is_index(tmp_path)
+    with pytest.raises(IndexUnusable, match="was never finished"):
+        open_index(tmp_path)
+
+
+def overwrite(data: bytearray, share: float, junk: bytes) -> None:
+    at = int(len(data) * share)
+    data[at : at + len(junk)] = junk[: len(data) - at]
+
+
+DAMAGE: dict[str, Callable[[bytearray], None]] = {
+    "header": lambda data: overwrite(data, 0.0, b"\x00" * 100),
+    "schema page": lambda data: overwrite(data, 100 / len(data), b"\xff" * 3000),
+    "empty": lambda data: data.clear(),
+    "half": lambda data: data.__delitem__(slice(len(data) // 2, None)),
+    "text": lambda data: data.__setitem__(slice(None), b"not a database\n" * 1000),
+    **{
+        f"{percent} %": lambda data, share=percent / 100: overwrite(data, share, b"\xa5" * 9000)  # type: ignore[misc]
+        for percent in range(10, 100, 16)
+    },
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_damage_is_noticed_and_never_a_traceback(
+    index: Path, build: IndexBuilder, damage: Callable[[bytearray], None]
+) -> None:
+    data = bytearray((index / DATABASE).read_bytes())
+    damage(data)
+    (index / DATABASE).write_bytes(data)
+    try:
+        store = open_index(index)
+    except IndexUnusable as error:
+        assert "rag index" in error.hint
+    else:
+        assert store.problems() != []
+        try:
+            every_read(store)
+        except RagError as error:
+            assert isinstance(error, IndexUnusable)
+        store.close()
+    try:
+        build(SEEDS)
+    except RagError as error:
+        assert isinstance(error, IndexUnusable)
+
+
+def test_another_version_is_refused_with_a_hint(index: Path, build: IndexBuilder) -> None:
+    with sqlite3.connect(index / DATABASE) as database:
+        database.execute("UPDATE meta SET value = '0' WHERE key = 'schema'")
+    database.close()
+    for attempt in (lambda: open_index(index), lambda: build(SEEDS)):
+        with pytest.raises(IndexUnusable, match="version") as caught:
+            attempt()
+        assert str(index) in caught.value.hint
+        assert "delete" in caught.value.hint
+
+
+# -- writers ------------------------------------------------------------------------------------
+
+
+def test_a_second_writer_is_told_who_is_first(tmp_path: Path) -> None:
+    with (
+        writing(tmp_path),
+        pytest.raises(IndexBusy, match=f"process {os.getpid()} ") as caught,
+        writing(tmp_path),
+    ):
+        pass
+    assert caught.value.exit_code == 6
+    with writing(tmp_path):
+        pass
+
+    code = (
+        "import sys, pathlib; from rag.store import writing\n"
+        "with writing(pathlib.Path(sys.argv[1])):\n"
+        "    print('locked', flush=True); sys.stdin.read()\n"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=SEEDS.parent,
+    )  # fmt: skip
+    with holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == b"locked\n"
+        with pytest.raises(IndexBusy, match=f"process {holder.pid} "), writing(tmp_path):
+            pass
+        holder.kill()
+        holder.wait(10)
+        with writing(tmp_path) as store:  # the lock dies with its holder
+            assert store.generation == 0
+
+
+def test_a_reader_keeps_its_generation(tmp_path: Path, build: IndexBuilder) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "a.txt").write_text("The first text stands here.")
+    build(docs)
+    early = open_index(tmp_path / "index")
+    (docs / "a.txt").write_text("The second text stands here.")
+    start = time.monotonic()
+    build(docs)
+    assert time.monotonic() - start < 5, "a writer waits for no reader"
+    late = open_index(tmp_path / "index")
+    for store, generation, word in ((early, 1, "first"), (late, 2, "second")):
+        assert store.generation == generation
+        assert re.search(word, store.text(store.documents()[0].id))
+        assert len(store.lexical_search([word], 5)) == 1
+        store.close()
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(IndexUnusable, match="cannot be written"), writing(tmp_path / "file" / "x"):
+        pass

@@ -1,0 +1,62 @@
+"""One analyser: words, numbers, names, negation."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from rag.words import figures, names, negated, numbers, stem, terms, tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("The U.S. and the US gave us e.g. tariffs", "the us and the usa gave us eg tariffs"),
+        ("China’s state-led “policies”", "china state led policies"),
+        ("ﬁre ＦＵＬＬ-width", "fire full width"),
+        ("snake_case 17+1 3.5% of 2,257km, seven", "snake case 17 1 3.5 of 2257km 7"),
+        ("中国的EU 国", "中国 国的 eu 国"),
+        ("한국어 ロシア", "한국 국어 ロシ シア"),
+    ],
+)
+def test_tokens(text: str, found: str) -> None:
+    expected = found.split()
+    if "U.S." in text:
+        expected[1] = "usa"
+    assert tokens(text) == expected
+
+
+def test_terms_are_stems_of_content_words_with_repeats() -> None:
+    assert terms("What were the sanctions that sanctioned them?") == ["sanction", "sanction"]
+    assert stem("imposing") == stem("imposed")
+    assert terms("It is what it is") == []
+
+
+def test_numbers_have_one_spelling() -> None:
+    assert numbers("2,257km, 2257 or 1,234,567.5") == {"2257", "1234567.5"}
+    assert numbers("3.5 and 3,5 per cent; seven, ninety") == {"3.5", "7", "90"}
+    assert numbers("５０th anniversary") == {"50"}
+    assert figures("the two sides, seven of 27, 58.2% in G20") == {"7", "27", "58.2", "20"}
+
+
+def test_names_do_not_merely_open_a_sentence() -> None:
+    assert names("Yesterday Biden met Xi. Nobody spoke.") == {"biden", "xi"}
+    assert names("NATO agreed.") == {"nato"}
+    # What stands before a name is looked up in the text whose dots were taken out.
+    assert names("In the U.S. camp, “Europe” and the U.N. called Borrell. Later") == set(
+        terms("US Europe UN Borrell")
+    )
+    assert names("He said: Trade matters") == set()
+
+
+def test_negation() -> None:
+    assert negated("China won’t yield")
+    assert negated("They refused it")
+    assert not negated("They noted nothingness")
+
+
+def test_names_of_a_long_word_cost_linear_time() -> None:
+    start = time.process_time()
+    assert names("said " + "x" * 50_000) == set()
+    assert time.process_time() - start < 1.0
