@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 
 from rag.compose import ANSWER_OPENING, JUDGEMENT, NO, YES, compose, compose_judgement
 from rag.dense import DenseIndex
-from rag.errors import RagError
 from rag.evidence import select_evidence
 from rag.records import (
     Answer,
@@ -23,7 +22,6 @@ from rag.records import (
     Claim,
     Embedder,
     Evidence,
-    Failure,
     Generator,
     Hit,
     Prompt,
@@ -41,6 +39,7 @@ NOT_ASKED = "the cited text does not answer exactly this question"
 # finished claim beside the text that is cited for it, and the mean log probability of the answer's
 # tokens. Chosen on bench/sets/nearmiss.jsonl, see docs/experiments.md.
 _BIAS, _STATED, _JUDGED, _FLUENT = -1.1, 1.0, 0.5, 2.0
+_SUREST = 3.0  # log odds that the judge of finished claims hardly ever exceeds
 _NEAREST = 3
 _ASKS_WHY = re.compile(r"\b(?:why|reasons?|causes?|what (?:led|caused|made))\b", re.IGNORECASE)
 _CONJUNCTION = re.compile(r"^(?:But|And|However|Yet|So|Also|Finally|Moreover),?\s+")
@@ -107,11 +106,12 @@ class Engine:
         )
         reused = self.generator.read(prompt)
         stated = self.generator.log_odds(YES, NO)
-        answerability = 0.0
+        # The most that a judgement could make of it; if that is too little, nothing is written.
+        answerability = _probability(stated, judged=_SUREST, fluent=0.0) if evidence else 0.0
         book = _Citations(self.store)
         claims: list[Claim] = []
         dropped: list[Claim] = []
-        if evidence:
+        if answerability >= limits.answer_threshold:
             for text, found in self._checked_sentences(query, prompt.evidence):
                 score = round(found.score, 4)
                 if found.reason:
@@ -172,8 +172,7 @@ class Engine:
         )
         written = self.generator.log_probs
         fluent = sum(written) / len(written) if written else 0.0
-        logit = _BIAS + _STATED * stated + _JUDGED * judged + _FLUENT * fluent
-        return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
+        return _probability(stated, judged=judged, fluent=fluent)
 
     def _checked_sentences(
         self, query: Query, evidence: tuple[Evidence, ...]
@@ -182,7 +181,7 @@ class Engine:
         limits = self.limits
         check = _Verifier(self, query, evidence)
         said: list[str] = []
-        supported: list[Support] = []
+        supported: list[tuple[str, Support]] = []
 
         for sentence in self.generator.sentences(
             ANSWER_OPENING, max_tokens=limits.max_answer_tokens, limit=limits.max_claims
@@ -195,12 +194,13 @@ class Engine:
                 found = replace(found, reason=out_of_kind(query.text, text))
             said.append(text)
             if not found.reason:
-                supported.append(found)
+                supported.append((text, found))
             yield text, found
         # A small model stops at the first reason. Where another document gives one too, its own
         # sentence is added, word for word.
         if len(supported) == 1 and limits.max_claims > 1 and _ASKS_WHY.search(query.text):
-            other = _other_reason(query, evidence, claim=said[-1], first=supported[0])
+            claim, first = supported[0]
+            other = _other_reason(query, evidence, claim=claim, first=first)
             if other:
                 text = _CONJUNCTION.sub("", other.clean).rstrip(" .;")
                 yield f"Another source says: “{text}”", check(text)
@@ -211,6 +211,12 @@ class Engine:
         for item in evidence[:_NEAREST]:
             book.label(Span(item.document, item.start, item.end, item.clean))
         return tuple(book.citations)
+
+
+def _probability(stated: float, *, judged: float, fluent: float) -> float:
+    """The probability, 0 to 1, that the documents answer."""
+    logit = _BIAS + _STATED * stated + _JUDGED * judged + _FLUENT * fluent
+    return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
 
 
 def cited(claim: Claim) -> str:
@@ -309,18 +315,3 @@ class _Verifier:
             rarity=self._rarity,
             threshold=engine.limits.support_threshold,
         )
-
-
-def failed(question: str, error: Exception, *, embedder: str, llm: str, generation: int) -> Answer:
-    """The answer of a question that could not be worked on."""
-    return replace(
-        Answer(question=question, standalone_question=question, status="error", answer=""),
-        error=Failure(
-            kind=error.kind if isinstance(error, RagError) else "bug",
-            message=str(error),
-            hint=error.hint if isinstance(error, RagError) else "",
-        ),
-        embedder=embedder,
-        llm=llm,
-        index_generation=generation,
-    )

@@ -22,12 +22,11 @@ ANSWER_OPENING = f"{YES}\nAnswer:"
 _ROLE = re.compile(r"^\[(system|user|assistant)\]\n", re.MULTILINE)
 _MARK = "\ue000{}\ue001"  # private-use characters: no chat template contains them
 _SPLIT = re.compile("\ue000(.*?)\ue001")
-_FIELDS = {"answer": {"evidence", "question"}, "judge": {"text", "question", "answer"}}
 _MAX_JUDGED = 1200  # code points of text that a judgement reads
 
 
 @cache
-def template(name: str) -> list[Message]:
+def template(name: str, *fields: str) -> list[Message]:
     """The messages of ``prompts/<name>.txt`` with marks where the fields go.
 
     Raises:
@@ -35,8 +34,7 @@ def template(name: str) -> list[Message]:
     """
     text = _prompt_file(name).read_text(encoding="utf-8")
     parsed = Template(text)
-    fields = _FIELDS[name]
-    if not parsed.is_valid() or set(parsed.get_identifiers()) != fields:
+    if not parsed.is_valid() or set(parsed.get_identifiers()) != set(fields):
         raise UsageError(
             f"prompts/{name}.txt must hold {sorted(fields)} and no other $ field",
             hint="write $$ for a dollar sign",
@@ -73,7 +71,7 @@ def compose(
     Raises:
         UsageError: The question alone does not fit.
     """
-    rendered = generator.chat(template("answer")) + JUDGE
+    rendered = generator.chat(template("answer", "evidence", "question")) + JUDGE
     before, *rest = _SPLIT.split(rendered)
     first = tuple(generator.tokenize(before, special=True))
     fields = rest[::2]
@@ -112,7 +110,7 @@ def compose(
 def compose_judgement(question: str, text: str, answer: str, *, generator: Generator) -> Prompt:
     """Ask whether a text states this answer to this question."""
     values = {"question": question, "text": text[:_MAX_JUDGED], "answer": answer}
-    before, *rest = _SPLIT.split(generator.chat(template("judge")))
+    before, *rest = _SPLIT.split(generator.chat(template("judge", "text", "question", "answer")))
     pieces = [tuple(generator.tokenize(before, special=True))]
     for field, after in zip(rest[::2], rest[1::2], strict=True):
         pieces.append(tuple(generator.tokenize(_one_line(values[field]), special=False)))

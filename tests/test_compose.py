@@ -133,8 +133,10 @@ def test_a_prompt_never_exceeds_the_context() -> None:
 def test_a_template_with_other_fields_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "wrong.txt").write_text(text)
     with pytest.raises(UsageError, match=r"must hold .*evidence.*question"):
-        template(str(tmp_path / "wrong"))
+        template(str(tmp_path / "wrong"), "evidence", "question")
     (tmp_path / "right.txt").write_text("[system]\nBe $$5.\n[user]\n$evidence\nQ: $question\n")
-    roles = [message["role"] for message in template(str(tmp_path / "right"))]
+    roles = [
+        message["role"] for message in template(str(tmp_path / "right"), "evidence", "question")
+    ]
     assert roles == ["system", "user"]
-    assert template(str(tmp_path / "right"))[0]["content"] == "Be $5."
+    assert template(str(tmp_path / "right"), "evidence", "question")[0]["content"] == "Be $5."

@@ -26,7 +26,7 @@ from rag.models import CATALOGUE, SMALL_LLM
 from rag.render import answer_json
 from rag.store import writing
 
-QUESTION = "How much was trade between Russia and China worth in 2023?"
+QUESTION = "What did trade between Russia and China reach in 2023?"
 
 
 def ask(index: Path, question: str, **env: str) -> dict[str, Any]:
