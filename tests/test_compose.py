@@ -29,6 +29,10 @@ class Recording:
     def __init__(self, context_tokens: int = 1_000_000) -> None:
         self.context_tokens = context_tokens
         self.calls: list[tuple[str, bool]] = []
+        self.log_probs: list[float] = []
+
+    def judge(self, prompt: Prompt, yes: str, no: str) -> float:
+        return 0.0
 
     def chat(self, messages: list[Message]) -> str:
         return "".join(f"{CONTROL}{m['role']}\n{m['content']}\n" for m in messages)

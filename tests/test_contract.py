@@ -19,10 +19,10 @@ from command import NO_WEIGHTS, ROOT, environment, invoke, run
 from conftest import SEEDS, IndexBuilder
 from schemas import ANSWER, SEARCH, STATUS, check
 
-from rag.answering import failed
 from rag.cli import main
-from rag.errors import IndexUnusable, ModelUnusable
+from rag.errors import IndexUnusable
 from rag.models import CATALOGUE, SMALL_LLM
+from rag.records import Answer, Failure
 from rag.render import answer_json
 from rag.store import writing
 
@@ -58,9 +58,8 @@ def test_a_refusal_and_a_failure_in_json(shared_index: Path) -> None:
     answer = ask(shared_index, "Flurb zxqv wobblegock snorfle?")
     assert (answer["status"], answer["claims"], answer["citations"]) == ("unanswerable", [], [])
     assert answer["answer"]
-    broken = failed(
-        "Why?", ModelUnusable("gone", hint="rag models pull"), embedder="e", llm="l", generation=1
-    )
+    failure = Failure("model", "gone", "rag models pull")
+    broken = Answer("Why?", "Why?", status="error", answer="", error=failure)
     record = json.loads(answer_json(broken, id_="q1", extra={"input": {"row": 7}}))
     check(record, ANSWER)
     assert (record["status"], record["answer"], record["id"]) == ("error", "", "q1")
