@@ -40,10 +40,17 @@ NOT_ASKED = "the cited text does not answer exactly this question"
 # tokens. Chosen on bench/sets/nearmiss.jsonl, see docs/experiments.md.
 _BIAS, _STATED, _JUDGED, _FLUENT = -1.1, 1.0, 0.5, 2.0
 _SUREST = 3.0  # log odds that the judge of finished claims hardly ever exceeds
+# A claim that answers half of a question of two is no answer to the judge; it is one to a person.
+_SEVERAL = re.compile(
+    r"[,;?] (?:and )?(?:in |to |for |from |at |on )?(?:who|whom|whose|which|what"
+    r"|when|where|why|how|has|have|had|did|does|do|is|are|was|were)\b|\bdiffer|\bcompare|\beach\b|\bboth\b",
+    re.IGNORECASE,
+)
+_HALF = 1.5
 _NEAREST = 3
 _ASKS_WHY = re.compile(r"\b(?:why|reasons?|causes?|what (?:led|caused|made))\b", re.IGNORECASE)
 _CONJUNCTION = re.compile(r"^(?:But|And|However|Yet|So|Also|Finally|Moreover),?\s+")
-_OTHER_SIDE = 0.6  # the other document's evidence is worth so much of the best of all
+_OTHER_SIDE = 0.7  # the other document's evidence is worth so much of the best of all
 _NEW_WORDS = 3  # and says at least so many words of its own
 
 
@@ -170,6 +177,8 @@ class Engine:
             ),
             *JUDGEMENT,
         )
+        if _SEVERAL.search(query.text):
+            judged = max(judged, _HALF)
         written = self.generator.log_probs
         fluent = sum(written) / len(written) if written else 0.0
         return _probability(stated, judged=judged, fluent=fluent)

@@ -186,7 +186,7 @@ def _gone(live: Live, roots: list[Path], here: set[str], *, replace: bool) -> li
     return [
         path
         for path, (_, root, _, _) in live.items()
-        if path not in here and (replace or root in mine or not Path(root).exists())
+        if path not in here and (replace or root in mine)
     ]
 
 

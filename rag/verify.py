@@ -111,11 +111,41 @@ _QUANTITY = re.compile(
 _VAGUE = re.compile(r"\b(?:half|third|quarter|tenth|dozens?|doubled?|tripled?|none|no)\b", re.I)
 
 
+_ASKED = (
+    r"(?:^|, |\band )(?:(?:in|on|by|since|until|to|for|of|with) )?"  # where a question may begin
+)
+_TIME = re.compile(
+    rf"{_ASKED}(?:when\b|(?:what|which) (?:year|month|day|date|century|decade)\b)", re.IGNORECASE
+)
+_TIME_WORD = re.compile(
+    r"\d|\b(?:jan|feb|mar(?:ch|\b)|apr|may\b|june?\b|july?\b|aug|sep|oct|nov|dec|mon|tues|wednes"
+    r"|thurs|fri|satur|sun)\w*|\b(?:year|month|week|day|century|decade|ago|today|yesterday|tomorrow"
+    r"|after|before|during|since|until|once)s?\b",
+    re.IGNORECASE,
+)
+_NAME = re.compile(
+    rf"{_ASKED}(?:(?:who|whose|whom)\b|(?:which|what) (?:city|country|countries|person|people"
+    r"|leaders?|company|organi[sz]ation|group)\b|what (?:is|was|are|were) the names? of\b)",
+    re.IGNORECASE,
+)
+
+
 def out_of_kind(question: str, claim: str) -> str:
-    """Why a claim cannot be what was asked for, or "": a quantity without any number is none."""
-    if not _QUANTITY.search(question) or _VAGUE.search(claim):
-        return ""
-    return "" if numbers(claim) - numbers(question) else "it gives no number, and one was asked for"
+    """Why a claim cannot be what was asked for, or "".
+
+    A question for a quantity is not answered without a number, one for a time not without a time,
+    one for a name not without a name, beside those that the question itself gives.
+    """
+    if _QUANTITY.search(question):
+        given = bool(_VAGUE.search(claim) or numbers(claim) - numbers(question))
+        return "" if given else "it gives no number, and one was asked for"
+    if _TIME.search(question):
+        new = " ".join(word for word in claim.split() if word not in question.split())
+        return "" if _TIME_WORD.search(new) else "it gives no time, and one was asked for"
+    if _NAME.search(question):
+        new_names = names(f"x {claim}") - set(terms(question))
+        return "" if new_names else "it gives no name, and one was asked for"
+    return ""
 
 
 def support(

@@ -20,7 +20,9 @@ STOPWORDS = frozenset(
 )
 NEGATIONS = frozenset(
     "no not never none nothing nobody neither nor cannot without refuse refused refuses refusing "
-    "reject rejected rejects deny denied denies fail failed fails unable hardly non".split()
+    "reject rejected rejects deny denied denies fail failed fails unable hardly non "
+    "refrain refrained refraining prevent prevents avoid avoids prohibit forbid lack lacks "
+    "stop".split()
 )
 
 _CJK = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"

@@ -6,7 +6,7 @@ import pytest
 
 from rag.embed import HashEmbedder
 from rag.records import DocumentInfo, Evidence, Sentence
-from rag.verify import MAX_CITATIONS, Span, Support, spans_of, support
+from rag.verify import MAX_CITATIONS, Span, Support, out_of_kind, spans_of, support
 
 DOCUMENT = DocumentInfo(1, "a.txt", "Notes", "", "")
 TRADE = "Trade between Russia and China grew by a quarter last year."
@@ -131,3 +131,22 @@ def test_a_lead_can_be_cited_and_nothing_is_offered_twice() -> None:
     assert len(found) == 3
     assert set(found) == {("a.txt", 100, WORTH), ("a.txt", 0, TRADE), ("b.txt", 100, WORTH)}
     assert [span.clean for span in spans_of(items[:1])] == [WORTH, TRADE]
+
+
+@pytest.mark.parametrize(
+    ("question", "claim", "fits"),
+    [
+        ("How many troops were sent?", "Macron proposed to send troops", False),
+        ("How many troops were sent?", "Macron sent 300 troops", True),
+        ("How many troops were sent?", "Macron sent two brigades", True),
+        ("How much of the carbon does China emit?", "China emits a quarter of it", True),
+        ("When did Brussels open it?", "Brussels opened it in this context", False),
+        ("When did Brussels open it?", "Brussels opened it in March", True),
+        ("In which city did Russia and China sign it?", "Russia and China signed it", False),
+        ("In which city did Russia and China sign it?", "They signed it in Moscow", True),
+        ("What will Blinken count on when competing?", "Innovation", True),
+        ("Why was it closed?", "Because of cracks", True),
+    ],
+)
+def test_a_claim_is_of_the_kind_that_was_asked_for(question: str, claim: str, fits: bool) -> None:
+    assert (not out_of_kind(question, claim)) == fits
