@@ -174,17 +174,17 @@ except KeyboardInterrupt:
     generator.read(Prompt(((1, 2, 3),), "", ()))  # it can go on
     print("stopped", flush=True)
 """
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=SEEDS.parent
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "reading\n"
-    time.sleep(1.5)
-    sent = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    assert process.stdout.readline() == "stopped\n"
-    assert time.monotonic() - sent < 1.5  # a second, and the three tokens read after it
-    assert process.wait(30) == 0
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "reading\n"
+        time.sleep(1.5)
+        sent = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "stopped\n"
+        assert time.monotonic() - sent < 1.5  # a second, and the three tokens read after it
+        assert process.wait(30) == 0
 
 
 def test_the_command_line_answers_from_a_new_index(tmp_path: Path) -> None:
