@@ -59,7 +59,8 @@ def test_a_refusal_and_a_failure_in_json(shared_index: Path) -> None:
     assert (answer["status"], answer["claims"], answer["citations"]) == ("unanswerable", [], [])
     assert answer["answer"]
     failure = Failure("model", "gone", "rag models pull")
-    broken = Answer("Why?", "Why?", status="error", answer="", error=failure, embedder="e", llm="l")
+    broken = Answer("Why?", "Why?", status="error", answer="", error=failure, embedder="e", llm="l",
+                    index_generation=1)  # fmt: skip
     record = json.loads(answer_json(broken, id_="q1", extra={"input": {"row": 7}}))
     check(record, ANSWER)
     assert (record["status"], record["answer"], record["id"]) == ("error", "", "q1")
