@@ -189,7 +189,8 @@ def ask(
     from rag.opening import open_engine
     from rag.render import answer_json
 
-    engine = open_engine(settings, _consent(quiet=quiet or as_json))
+    with _busy("loading the index and the models …", quiet=quiet):
+        engine = open_engine(settings, _consent(quiet=quiet or as_json))
     if as_json:
         _print(answer_json(engine.answer(question)))
         return
@@ -197,12 +198,15 @@ def ask(
 
     shown: list[str] = []
 
-    def stream(claim: Claim, _new: tuple[Citation, ...]) -> None:
-        shown.append(render.claim_text(claim))
-        if sys.stdout.isatty():
-            _print(shown[-1], end=" ")
+    with _busy("reading …", quiet=quiet) as clear:
 
-    answer = engine.answer(question, on_claim=stream)
+        def stream(claim: Claim, _new: tuple[Citation, ...]) -> None:
+            clear()
+            shown.append(render.claim_text(claim))
+            if sys.stdout.isatty():
+                _print(shown[-1], end=" ")
+
+        answer = engine.answer(question, on_claim=stream)
     width = _width()
     if sys.stdout.isatty() and shown:
         _print("")
@@ -391,6 +395,7 @@ def _consent(*, quiet: bool) -> Consent:
     def may_fetch(name: str, size: int) -> bool:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             return True
+        _note("\r\x1b[K", end="")
         return typer.confirm(
             f"The model {name} is not here. Fetch {size / 1e6:,.0f} MB?", default=True, err=True
         )
@@ -445,6 +450,25 @@ def _plain_progress(what: str, unit: str) -> Callable[[str, int, int], None]:
             _note(f"{what}: {done / scale:,.0f} of {total / scale:,.0f} {name}")
 
     return tell
+
+
+@contextmanager
+def _busy(what: str, *, quiet: bool) -> Iterator[Callable[[], None]]:
+    """Say on a terminal what is being waited for; yields what takes it away again."""
+    shown = not quiet and sys.stderr.isatty()
+
+    def clear() -> None:
+        nonlocal shown
+        if shown:
+            _note("\r\x1b[K", end="")
+        shown = False
+
+    if shown:
+        _note(what, end="")
+    try:
+        yield clear
+    finally:
+        clear()
 
 
 def _width() -> int:

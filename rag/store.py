@@ -59,7 +59,7 @@ CREATE VIRTUAL TABLE lexical USING fts5(terms, tokenize = "unicode61 remove_diac
 
 
 class Store:
-    """An open index. Use ``open_index`` to read and ``create_or_open`` to write."""
+    """An open index. Use ``open_index`` to read and ``writing`` to write."""
 
     def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
         self.folder = folder

@@ -183,7 +183,7 @@ except KeyboardInterrupt:
         sent = time.monotonic()
         process.send_signal(signal.SIGINT)
         assert process.stdout.readline() == "stopped\n"
-        assert time.monotonic() - sent < 1.5  # a second, and the three tokens read after it
+        assert time.monotonic() - sent < 2.0  # a second, and the three tokens read after it
         assert process.wait(30) == 0
 
 
