@@ -23,8 +23,8 @@ from rag.records import DocumentInfo, Evidence, FloatMatrix
 from rag.words import denied, figures, names, negated, numbers, terms
 
 MAX_CITATIONS = 3
-# Logistic weights of the signals, and the bias. Chosen by hand, measured by bench/support.py; see
-# docs/experiments.md.
+# Logistic weights of the signals, and the bias. Chosen by hand; bench/support.py measures and fits
+# them on labelled claims.
 _BIAS = -4.0
 _WEIGHTS = (5.0, 4.0, -4.0)
 _GAIN = 0.12  # a further citation must cover so much more of the claim
