@@ -307,11 +307,9 @@ class _Verifier:
         self._query = query
         self._spans = spans_of(evidence)
         self._vectors = engine.embedder.embed([span.clean for span in self._spans])
-        frequency = engine.store.passage_frequency(
+        self._rarity = engine.store.rarity(
             term for span in self._spans for term in terms(span.clean)
         )
-        total = engine.store.counts()["passages"] + 1
-        self._rarity = {t: math.log(1 + total / (1 + n)) for t, n in frequency.items()}
 
     def __call__(self, claim: str) -> Support:
         engine = self._engine

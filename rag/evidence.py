@@ -7,7 +7,6 @@ brings the sentence before it.
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import replace
 
@@ -44,9 +43,7 @@ def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) 
         store: For sentence vectors and the sentences before.
         limit: At most so many.
     """
-    total = store.counts()["passages"] + 1
-    frequency = store.passage_frequency(query.terms)
-    rarity = {t: math.log(1 + total / (1 + frequency[t])) for t in query.terms}
+    rarity = store.rarity(query.terms)
     everything = sum(rarity.values()) or 1.0
 
     def covered(found: set[str]) -> float:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import re
 import sqlite3
@@ -178,6 +179,16 @@ class Store:
             row = self._row("SELECT count(*) FROM lexical WHERE lexical MATCH ?", f'"{term}"')
             found[term] = int(row[0]) if row else 0
         return found
+
+    def rarity(self, wanted: Iterable[str]) -> dict[str, float]:
+        """How much each term says of a passage: ``log(1 + (n + 1) / (1 + passages with it))``."""
+        ordered = list(dict.fromkeys(wanted))
+        row = self._row(
+            "SELECT count(*) FROM passages JOIN documents ON documents.id = document_id WHERE live"
+        )
+        total = (int(row[0]) if row else 0) + 1
+        frequency = self.passage_frequency(ordered)
+        return {term: math.log(1 + total / (1 + frequency[term])) for term in ordered}
 
     def hit(
         self, passage_id: int, score: float, ranks: dict[str, int], stage_scores: dict[str, float]
