@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from rag import __version__
+from rag import __version__, console
 from rag.errors import (
     IndexUnusable,
     InputUnreadable,
@@ -29,7 +26,6 @@ from rag.errors import (
 
 if TYPE_CHECKING:
     from rag.config import Settings
-    from rag.opening import Consent
     from rag.records import Citation, Claim
 
 app = typer.Typer(
@@ -67,10 +63,10 @@ def root(
 ) -> None:
     """Options of the program itself; ``--debug`` is read in ``main``."""
     if version:
-        _print(f"rag {__version__}")
+        console.out(f"rag {__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
-        _print(context.get_help())
+        console.out(context.get_help())
 
 
 @app.command()
@@ -100,9 +96,9 @@ def index(
     from rag.store import is_index
 
     roots = paths or ([] if is_index(Path(settings.index)) else [Path(settings.corpus)])
-    consent = _consent(quiet=quiet or as_json)
+    consent = console.consent(quiet=quiet or as_json)
     model_path(settings, "embedder", consent)
-    with _progress("indexing", quiet=quiet or as_json) as tell:
+    with console.progress("indexing", quiet=quiet or as_json) as tell:
         report = build_index(
             roots,
             folder=Path(settings.index),
@@ -112,7 +108,7 @@ def index(
             replace=replace,
             progress=tell,
         )
-    _print(index_json(report) if as_json else index_text(report))
+    console.out(index_json(report) if as_json else index_text(report))
     if strict and report.skipped:
         raise InputUnreadable(
             f"skipped: {len(report.skipped)}, the first is {report.skipped[0].path}",
@@ -132,7 +128,7 @@ def status(
     from rag.render import status_json, status_text
 
     state = index_status(settings)
-    _print(status_json(state) if as_json else status_text(state))
+    console.out(status_json(state) if as_json else status_text(state))
     if not state.sound:
         raise IndexUnusable(
             f"the index is not sound: {'; '.join(state.problems)}", hint="mend it: rag index"
@@ -158,13 +154,13 @@ def search(
     from rag.opening import open_engine
     from rag.render import search_json, search_text
 
-    engine = open_engine(settings, _consent(quiet=quiet or as_json), generate=False)
+    engine = open_engine(settings, console.consent(quiet=quiet or as_json), generate=False)
     query = _valid(query)
     searched, hits = engine.search(query, limit)
     if as_json:
-        _print(search_json(query, searched.text, hits))
+        console.out(search_json(query, searched.text, hits))
     else:
-        _print(search_text(searched.text, hits, width=_width(), explain=explain))
+        console.out(search_text(searched.text, hits, width=console.width(), explain=explain))
 
 
 @app.command()
@@ -189,37 +185,37 @@ def ask(
     from rag.opening import open_engine
     from rag.render import answer_json
 
-    with _busy("loading the index and the models …", quiet=quiet):
-        engine = open_engine(settings, _consent(quiet=quiet or as_json))
+    with console.busy("loading the index and the models …", quiet=quiet):
+        engine = open_engine(settings, console.consent(quiet=quiet or as_json))
     if as_json:
-        _print(answer_json(engine.answer(question)))
+        console.out(answer_json(engine.answer(question)))
         return
     from rag import render
 
     shown: list[str] = []
 
-    with _busy("reading …", quiet=quiet) as clear:
+    with console.busy("reading …", quiet=quiet) as clear:
 
         def stream(claim: Claim, _new: tuple[Citation, ...]) -> None:
             clear()
             shown.append(render.claim_text(claim))
             if sys.stdout.isatty():
-                _print(shown[-1], end=" ")
+                console.out(shown[-1], end=" ")
 
         answer = engine.answer(question, on_claim=stream)
-    width = _width()
+    width = console.width()
     if sys.stdout.isatty() and shown:
-        _print("")
+        console.out("")
     else:
-        _print(render.wrapped(" ".join(shown) or answer.answer, width=width))
+        console.out(render.wrapped(" ".join(shown) or answer.answer, width=width))
     if answer.citations:
-        _print("\n" + render.sources_text(answer.citations, width=width))
+        console.out("\n" + render.sources_text(answer.citations, width=width))
     if answer.nearest:
-        _print("\nNearest passages:\n" + render.sources_text(answer.nearest, width=width))
+        console.out("\nNearest passages:\n" + render.sources_text(answer.nearest, width=width))
     if show_dropped and answer.dropped:
-        _print("\n" + render.dropped_text(answer, width=width))
+        console.out("\n" + render.dropped_text(answer, width=width))
     if not quiet:
-        _note("\n" + render.summary_text(answer))
+        console.note("\n" + render.summary_text(answer))
 
 
 @app.command()
@@ -235,7 +231,7 @@ def doctor(
     from rag.render import findings_json, findings_text
 
     findings = examine(settings)
-    _print(findings_json(findings) if as_json else findings_text(findings))
+    console.out(findings_json(findings) if as_json else findings_text(findings))
     worst = next((finding.exit_code for finding in findings if not finding.ok), 0)
     if worst:
         raise typer.Exit(worst)
@@ -258,11 +254,11 @@ def models_pull(
     for name in names or [settings.embedder, settings.llm]:
         if name in ("hash", "extractive"):
             continue
-        with _progress(f"fetching {name}", quiet=quiet, unit="bytes") as tell:
+        with console.progress(f"fetching {name}", quiet=quiet, unit="bytes") as tell:
             path = fetch.pull(
-                name, folder=folder, offline=settings.offline, progress=tell, say=_note
+                name, folder=folder, offline=settings.offline, progress=tell, say=console.note
             )
-        _print(f"{name}: {path}")
+        console.out(f"{name}: {path}")
 
 
 @models_app.command("list")
@@ -275,11 +271,11 @@ def models_list(config: ConfigFlag = None, as_json: JsonFlag = False) -> None:
 
     states = models.status(_models_folder(settings))
     if as_json:
-        _print(json.dumps({"schema": "rag.models/1", "models": [asdict(s) for s in states]}))
+        console.out(json.dumps({"schema": "rag.models/1", "models": [asdict(s) for s in states]}))
         return
     for state in states:
         here = "here" if state.present else "not fetched"
-        _print(
+        console.out(
             f"{state.name:40} {state.kind:9} {state.size / 1e6:8.1f} MB  {state.license:12} {here}"
         )
 
@@ -300,9 +296,9 @@ def models_verify(
     chosen = names or [s.name for s in models.status(folder) if s.present and s.license]
     bad: list[str] = []
     for name in chosen:
-        with _progress(f"verifying {name}", quiet=quiet, unit="bytes") as tell:
+        with console.progress(f"verifying {name}", quiet=quiet, unit="bytes") as tell:
             problems = models.verify(name, folder=folder, progress=tell)
-        _print(f"{name}: {'; '.join(problems) or 'sound'}")
+        console.out(f"{name}: {'; '.join(problems) or 'sound'}")
         if problems:
             bad.append(name)
     if bad:
@@ -311,7 +307,7 @@ def models_verify(
             hint=f"fetch again: rag models pull {' '.join(bad)}",
         )
     if not chosen:
-        _print("no models here; fetch them: rag models pull")
+        console.out("no models here; fetch them: rag models pull")
 
 
 # -- plumbing -----------------------------------------------------------------------------------
@@ -340,7 +336,7 @@ def main() -> NoReturn:
     except MemoryError as error:
         _fail(_out_of("memory", error), debug=debug)
     except BrokenPipeError:
-        _hang_up()
+        console.hang_up()
         sys.exit(0)
     except OSError as error:
         import errno
@@ -373,7 +369,9 @@ def _fail(error: RagError, *, debug: bool) -> NoReturn:
         traceback.print_exception(error)
     from rag.terminal import printable
 
-    _note(f"error: {printable(error.message)}\nhint: {printable(error.hint) or 'see: rag doctor'}")
+    console.note(
+        f"error: {printable(error.message)}\nhint: {printable(error.hint) or 'see: rag doctor'}"
+    )
     sys.exit(error.exit_code)
 
 
@@ -389,113 +387,6 @@ def _models_folder(settings: Settings) -> Path:
     return models_folder(Path(settings.models).expanduser() if settings.models else None)
 
 
-def _consent(*, quiet: bool) -> Consent:
-    from rag.opening import Consent
-
-    def may_fetch(name: str, size: int) -> bool:
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            return True
-        _note("\r\x1b[K", end="")
-        return typer.confirm(
-            f"The model {name} is not here. Fetch {size / 1e6:,.0f} MB?", default=True, err=True
-        )
-
-    def tell(label: str, done: int, total: int) -> None:
-        if quiet or not sys.stderr.isatty():
-            return
-        _note(f"\rfetching {label}: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB ", end="")
-        if done >= total:
-            _note("")
-
-    return Consent(may_fetch=may_fetch, progress=tell, say=_note)
-
-
-@contextmanager
-def _progress(
-    what: str, *, quiet: bool, unit: str = "files"
-) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on a terminal; elsewhere a line now and then, so that logs show life."""
-    if quiet:
-        yield lambda *_: None
-        return
-    if not sys.stderr.isatty():
-        yield _plain_progress(what, unit)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"),
-               TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None, state="")
-
-        def tell(_label: str, done: int, total: int) -> None:
-            state = f"{done / 1e6:,.0f}/{total / 1e6:,.0f} MB" if unit == "bytes" else (
-                f"{done:,}/{total:,} {unit}")  # fmt: skip
-            bar.update(task, completed=done, total=total, state=state)
-
-        yield tell
-
-
-def _plain_progress(what: str, unit: str) -> Callable[[str, int, int], None]:
-    import time
-
-    last = time.monotonic()
-
-    def tell(_label: str, done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last > 5:
-            last = time.monotonic()
-            scale, name = (1e6, "MB") if unit == "bytes" else (1, unit)
-            _note(f"{what}: {done / scale:,.0f} of {total / scale:,.0f} {name}")
-
-    return tell
-
-
-@contextmanager
-def _busy(what: str, *, quiet: bool) -> Iterator[Callable[[], None]]:
-    """Say on a terminal what is being waited for; yields what takes it away again."""
-    shown = not quiet and sys.stderr.isatty()
-
-    def clear() -> None:
-        nonlocal shown
-        if shown:
-            _note("\r\x1b[K", end="")
-        shown = False
-
-    if shown:
-        _note(what, end="")
-    try:
-        yield clear
-    finally:
-        clear()
-
-
-def _width() -> int:
-    import shutil
-
-    return min(shutil.get_terminal_size((100, 24)).columns, 110)
-
-
-def _print(text: str, end: str = "\n") -> None:
-    try:
-        sys.stdout.write(text + end)
-        sys.stdout.flush()
-    except BrokenPipeError:  # typer would make it exit code 1: a bug
-        _hang_up()
-        raise typer.Exit from None
-
-
-def _hang_up() -> None:
-    """Whoever read our output is gone: let what is still buffered go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _valid(text: str) -> str:
     """Command-line text that was not UTF-8 has surrogates, which no model or JSON reader takes."""
     return text.encode("utf-8", "replace").decode()
-
-
-def _note(text: str, end: str = "\n") -> None:
-    sys.stderr.write(text + end)
-    sys.stderr.flush()

@@ -47,8 +47,9 @@ MAY_IMPORT = {
     "opening": "records errors config models fetch embed store dense generate answering",
     "doctor": "errors config models store dense opening",
     "render": "records terminal clean indexing answering doctor",
+    "console": "opening",
     "cli": "__init__ records errors terminal config models fetch store indexing opening doctor"
-    " render",
+    " render console",
     "__main__": "cli",
 }
 HEAVY = (
@@ -101,7 +102,7 @@ def test_only_the_command_line_prints_and_exits_and_nothing_unpickles() -> None:
     for module, tree in MODULES.items():
         for node in ast.walk(tree):
             text = ast.unparse(node) if isinstance(node, ast.Attribute | ast.Name) else ""
-            if module != "cli":
+            if module not in ("cli", "console"):
                 if isinstance(node, ast.Call) and ast.unparse(node.func) in calls:
                     found.add(f"{module}: {ast.unparse(node.func)}()")
                 if text in attributes or text == "SystemExit":
