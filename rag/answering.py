@@ -1,21 +1,23 @@
 """STORY 2, a question's: retrieve -> select evidence -> compose -> generate -> verify -> answer.
 
 ``Engine`` is opened once and answers any number of questions; every asker (one question, a chat,
-a list, a gold set) calls ``Engine.answer`` and adds nothing to it.
+a list, a gold set) calls ``Engine.answer`` and adds nothing to it. A question that asks several
+things takes the walk once for each, the later ones with what was said before in sight.
 """
 
 from __future__ import annotations
 
-import bisect
 import math
 import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from rag.compose import ANSWER_OPENING, JUDGEMENT, NO, YES, compose, compose_judgement
+from rag.citing import Citations, cited, claim_text, without_given_time
+from rag.compose import ANSWER_OPENING, JUDGEMENT, NO, YES, Turn, compose, compose_judgement
 from rag.dense import DenseIndex
 from rag.evidence import select_evidence
+from rag.parts import Part, split_question
 from rag.records import (
     Answer,
     Citation,
@@ -28,7 +30,7 @@ from rag.records import (
     Retrieved,
     Stats,
 )
-from rag.retrieve import Query, make_query, retrieve
+from rag.retrieve import Query, expand, make_query, retrieve
 from rag.store import Store
 from rag.verify import Span, Support, out_of_kind, spans_of, support
 from rag.words import terms
@@ -40,13 +42,9 @@ NOT_ASKED = "the cited text does not answer exactly this question"
 # tokens. Chosen on bench/sets/nearmiss.jsonl, see docs/experiments.md.
 _BIAS, _STATED, _JUDGED, _FLUENT = -1.1, 1.0, 0.5, 2.0
 _SUREST = 3.0  # log odds that the judge of finished claims hardly ever exceeds
-# A claim that answers half of a question of two is no answer to the judge; it is one to a person.
-_SEVERAL = re.compile(
-    r"[,;?] (?:and )?(?:in |to |for |from |at |on )?(?:who|whom|whose|which|what"
-    r"|when|where|why|how|has|have|had|did|does|do|is|are|was|were)\b|\bdiffer|\bcompare|\beach\b|\bboth\b",
-    re.IGNORECASE,
-)
-_HALF = 1.5
+# What leans on what was said before cannot be judged alone: the judge says nothing either way.
+_NEUTRAL = 1.5
+_PART_EVIDENCE = 6  # sentences shown for each part of a question that has several
 _NEAREST = 3
 _ASKS_WHY = re.compile(r"\b(?:why|reasons?|causes?|what (?:led|caused|made))\b", re.IGNORECASE)
 _CONJUNCTION = re.compile(r"^(?:But|And|However|Yet|So|Also|Finally|Moreover),?\s+")
@@ -67,6 +65,40 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """What retrieval has for one part of a question.
+
+    Attributes:
+        asked: The part as the model is asked it, acronyms expanded.
+        query: As it was searched; for a part that leans on others that is a longer text.
+        hits: Passages, best first.
+        evidence: Sentences of them, best first.
+    """
+
+    asked: str
+    query: Query
+    hits: tuple[Hit, ...]
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A question with all that can be done before the language model is needed.
+
+    Attributes:
+        asked: The question, understandable alone.
+        parts: What it asks, one thing each.
+        first: What was found for the first part.
+        retrieve_ms: How long that took.
+    """
+
+    asked: str
+    parts: tuple[Part, ...]
+    first: Found
+    retrieve_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Engine:
     """Everything that is loaded once: one generation of an index, and two models."""
 
@@ -81,11 +113,28 @@ class Engine:
         query = make_query(question, embedder=self.embedder, acronyms=self.store.acronyms())
         return query, retrieve(query, store=self.store, dense=self.dense, limit=limit)
 
+    def prepare(self, question: str, *, standalone: str | None = None) -> Prepared:
+        """All that comes before the language model; may run in another thread than ``answer``.
+
+        Args:
+            question: As the person asked it.
+            standalone: The same, understandable without what was said before.
+
+        Raises:
+            UsageError: The question is empty or too long.
+        """
+        asked = " ".join((standalone or question).split())
+        parts = split_question(asked)
+        started = time.perf_counter()
+        first = self._find(parts[0].text if len(parts) > 1 else asked, several=len(parts) > 1)
+        return Prepared(asked, parts, first, (time.perf_counter() - started) * 1000)
+
     def answer(
         self,
         question: str,
         *,
         standalone: str | None = None,
+        prepared: Prepared | None = None,
         on_claim: Callable[[Claim, tuple[Citation, ...]], None] | None = None,
     ) -> Answer:
         """Answer one question.
@@ -93,6 +142,7 @@ class Engine:
         Args:
             question: As the person asked it.
             standalone: The same, understandable without what was said before.
+            prepared: What ``prepare`` made of them, where it was called before.
             on_claim: Called with each claim, and the citations that are new with it, as soon as
                 the claim is verified.
 
@@ -100,65 +150,32 @@ class Engine:
             UsageError: The question is empty or too long.
         """
         started = time.perf_counter()
-        limits = self.limits
-        asked = " ".join((standalone or question).split())
-        query, hits = self.search(asked, limits.passages)
-        evidence = select_evidence(query, hits, store=self.store, limit=limits.evidence)
-        retrieved_at = time.perf_counter()
-        prompt = compose(
-            query.text,
-            evidence,
-            generator=self.generator,
-            answer_tokens=limits.max_answer_tokens,
-        )
-        reused = self.generator.read(prompt)
-        stated = self.generator.log_odds(YES, NO)
-        # The most that a judgement could make of it; if that is too little, nothing is written.
-        answerability = _probability(stated, judged=_SUREST, fluent=0.0) if evidence else 0.0
-        book = _Citations(self.store)
-        claims: list[Claim] = []
-        dropped: list[Claim] = []
-        if answerability >= limits.answer_threshold:
-            for text, found in self._checked_sentences(query, prompt.evidence):
-                score = round(found.score, 4)
-                if found.reason:
-                    dropped.append(Claim(text, (), "unsupported", score, found.reason))
-                    continue
-                if not claims:
-                    answerability = self._answerability(query, prompt, text, found, stated)
-                    if answerability < limits.answer_threshold:
-                        dropped.append(Claim(text, (), "unsupported", score, NOT_ASKED))
-                        break
-                known = len(book.citations)
-                labels = tuple(dict.fromkeys(book.label(span) for span in found.spans))
-                claims.append(Claim(text, labels, "supported", score))
-                if on_claim:
-                    on_claim(claims[-1], tuple(book.citations[known:]))
+        ready = prepared or self.prepare(question, standalone=standalone)
+        said = _Said(Citations(self.store), on_claim)
+        for number, part in enumerate(ready.parts):
+            found = self._find_next(part, said) if number else ready.first
+            self._answer_part(part, found, said, several=len(ready.parts) > 1)
         ended = time.perf_counter()
-        first_at = self.generator.first_token_at or ended
         return Answer(
             question=question,
-            standalone_question=asked if standalone else question,
-            status="answered" if claims else "unanswerable",
-            answer=" ".join(map(cited, claims)) if claims else REFUSAL,
-            claims=tuple(claims),
-            citations=tuple(book.citations),
+            standalone_question=ready.asked if standalone else question,
+            status="answered" if said.claims else "unanswerable",
+            answer=" ".join(map(cited, said.claims)) if said.claims else REFUSAL,
+            claims=tuple(said.claims),
+            citations=tuple(said.book.citations),
             retrieved=tuple(
                 Retrieved(h.document.path, h.passage.start, h.passage.end, round(h.score, 6))
-                for h in hits
+                for h in said.hits.values()
             ),
-            dropped=tuple(dropped),
-            nearest=() if claims else self._nearest(evidence),
-            answerability=round(answerability, 4),
-            stats=Stats(
-                retrieve_ms=round((retrieved_at - started) * 1000),
-                first_token_ms=round((first_at - started) * 1000),
+            dropped=tuple(said.dropped),
+            nearest=() if said.claims else self._nearest(ready.first.evidence),
+            unanswered=tuple(said.unanswered) if said.claims else (),
+            answerability=round(max(said.answerability), 4),
+            stats=replace(
+                said.stats,
+                retrieve_ms=round(ready.retrieve_ms),
+                first_token_ms=round(((said.first_token_at or ended) - started) * 1000),
                 total_ms=round((ended - started) * 1000),
-                prompt_tokens=len(prompt.tokens),
-                reused_tokens=reused,
-                answer_tokens=self.generator.written,
-                evidence_offered=len(prompt.evidence),
-                evidence_dropped=prompt.dropped,
             ),
             embedder=self.embedder.name,
             llm=self.generator.name,
@@ -166,57 +183,123 @@ class Engine:
             documents_searched=len(self.store.documents()),
         )
 
-    def _answerability(
-        self, query: Query, prompt: Prompt, claim: str, found: Support, stated: float
-    ) -> float:
-        """The probability, 0 to 1, that the documents answer the question, given a first claim."""
-        texts = dict.fromkeys(_shown(span, prompt.evidence) for span in found.spans)
-        judged = self.generator.judge(
-            compose_judgement(
-                query.text, " ".join(list(texts)[:2]), f"{claim}.", generator=self.generator
-            ),
-            *JUDGEMENT,
+    def _find(self, text: str, *, asked: str = "", several: bool = False) -> Found:
+        """Passages and evidence for one part; ``asked`` where it is searched as another text."""
+        query, hits = self.search(text, self.limits.passages)
+        limit = min(self.limits.evidence, _PART_EVIDENCE) if several else self.limits.evidence
+        evidence = select_evidence(query, hits, store=self.store, limit=limit)
+        return Found(asked or query.text, query, tuple(hits), tuple(evidence))
+
+    def _find_next(self, part: Part, said: _Said) -> Found:
+        """The same for a later part: one that leans on what was said is searched with it."""
+        if not part.leans:
+            return self._find(part.text, several=True)
+        before = said.turns[-1]
+        spoken = " ".join(claim.text for claim in said.claims[-1:])
+        for text in (f"{part.text} {before.question} {spoken}", f"{part.text} {before.question}"):
+            if self.embedder.count(text) < self.embedder.max_tokens // 2:
+                return self._find(
+                    text, asked=expand(part.text, self.store.acronyms()), several=True
+                )
+        return self._find(part.text, several=True)
+
+    def _answer_part(self, part: Part, found: Found, said: _Said, *, several: bool) -> None:
+        """Answer one part of a question and take down what came of it."""
+        limits = self.limits
+        # Only what leans on it is asked in sight of what was said: what stands there distracts.
+        earlier = tuple(said.turns) if part.leans else ()
+        prompt = compose(
+            found.asked,
+            list(found.evidence),
+            generator=self.generator,
+            answer_tokens=limits.max_answer_tokens,
+            earlier=earlier,
         )
-        if _SEVERAL.search(query.text):
-            judged = max(judged, _HALF)
+        reused = self.generator.read(prompt)
+        stated = self.generator.log_odds(YES, NO)
+        citable = (*prompt.evidence, *(e for turn in earlier for e in turn.evidence))
+        # The most that a judgement could make of it; if that is too little, nothing is written.
+        answerability = _probability(stated, judged=_SUREST, fluent=0.0) if citable else 0.0
+        known = len(said.claims)
+        written: list[str] = []
+        if answerability >= limits.answer_threshold:
+            for text, support_ in self._checked_sentences(found, citable, several=several):
+                score = round(support_.score, 4)
+                if support_.reason:
+                    said.dropped.append(Claim(text, (), "unsupported", score, support_.reason))
+                    continue
+                if not written:
+                    judged = _NEUTRAL
+                    if not several:
+                        judged = self._judged(found.asked, citable, text, support_)
+                    answerability = _probability(stated, judged=judged, fluent=self._fluency())
+                    if answerability < limits.answer_threshold:
+                        said.dropped.append(Claim(text, (), "unsupported", score, NOT_ASKED))
+                        break
+                written.append(text)
+                said.add(text, support_.spans, score)
+        if len(said.claims) == known:
+            said.unanswered.append(part.text)
+        answer = (ANSWER_OPENING, "".join(f" {text}." for text in written)) if written else (NO,)
+        said.turns.append(Turn(found.asked, prompt.evidence, answer))
+        said.answerability.append(answerability)
+        said.hits |= {hit.passage_id: hit for hit in found.hits if hit.passage_id not in said.hits}
+        said.count(prompt, reused, self.generator)
+
+    def _judged(
+        self, question: str, evidence: tuple[Evidence, ...], claim: str, found: Support
+    ) -> float:
+        """How sure the model is that the cited text states this answer to this question."""
+        texts = dict.fromkeys(_shown(span, evidence) for span in found.spans)
+        judgement = compose_judgement(
+            question, " ".join(list(texts)[:2]), f"{claim}.", generator=self.generator
+        )
+        return self.generator.judge(judgement, *JUDGEMENT)
+
+    def _fluency(self) -> float:
+        """Mean log probability of what was written."""
         written = self.generator.log_probs
-        fluent = sum(written) / len(written) if written else 0.0
-        return _probability(stated, judged=judged, fluent=fluent)
+        return sum(written) / len(written) if written else 0.0
 
     def _checked_sentences(
-        self, query: Query, evidence: tuple[Evidence, ...]
+        self, found: Found, evidence: tuple[Evidence, ...], *, several: bool
     ) -> Iterator[tuple[str, Support]]:
         """What the model writes, sentence by sentence, each with what supports it."""
         limits = self.limits
-        check = _Verifier(self, query, evidence)
+        query, question = found.query, found.asked
+        check = _Verifier(self, question, evidence)
         said: list[str] = []
         supported: list[tuple[str, Support]] = []
+        most = -(-limits.max_claims // 2) if several else limits.max_claims
 
         for sentence in self.generator.sentences(
-            ANSWER_OPENING, max_tokens=limits.max_answer_tokens, limit=limits.max_claims
+            ANSWER_OPENING, max_tokens=limits.max_answer_tokens, limit=most
         ):
             text = claim_text(sentence)
             if not text or text in said:
                 break
-            found = check(text)
-            if not supported and not found.reason:
-                found = replace(found, reason=out_of_kind(query.text, text))
+            support_ = check(text)
+            if support_.invented:
+                text = without_given_time(text, question=question, unknown=set(support_.invented))
+                support_ = check(text)
+            if not supported and not support_.reason:
+                support_ = replace(support_, reason=out_of_kind(question, text))
             said.append(text)
-            if not found.reason:
-                supported.append((text, found))
-            yield text, found
+            if not support_.reason:
+                supported.append((text, support_))
+            yield text, support_
         # A small model stops at the first reason. Where another document gives one too, its own
         # sentence is added, word for word.
-        if len(supported) == 1 and limits.max_claims > 1 and _ASKS_WHY.search(query.text):
+        if len(supported) == 1 and most > 1 and not several and _ASKS_WHY.search(question):
             claim, first = supported[0]
             other = _other_reason(query, evidence, claim=claim, first=first)
             if other:
                 text = _CONJUNCTION.sub("", other.clean).rstrip(" .;")
                 yield f"Another source says: “{text}”", check(text)
 
-    def _nearest(self, evidence: list[Evidence]) -> tuple[Citation, ...]:
+    def _nearest(self, evidence: tuple[Evidence, ...]) -> tuple[Citation, ...]:
         """What a person may look at where there is no answer."""
-        book = _Citations(self.store)
+        book = Citations(self.store)
         for item in evidence[:_NEAREST]:
             book.label(Span(item.document, item.start, item.end, item.clean))
         return tuple(book.citations)
@@ -226,11 +309,6 @@ def _probability(stated: float, *, judged: float, fluent: float) -> float:
     """The probability, 0 to 1, that the documents answer."""
     logit = _BIAS + _STATED * stated + _JUDGED * judged + _FLUENT * fluent
     return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
-
-
-def cited(claim: Claim) -> str:
-    """A claim as it stands in the answer: its labels before its full stop."""
-    return f"{claim.text} {''.join(f'[{label}]' for label in claim.labels)}."
 
 
 def _other_reason(
@@ -257,54 +335,53 @@ def _shown(span: Span, evidence: tuple[Evidence, ...]) -> str:
     return next((text for text in whole if span.clean in text), span.clean)
 
 
-def claim_text(sentence: str) -> str:
-    """A sentence without list marks, invented labels, and its full stop."""
-    text = re.sub(r"\s*\[\d+(?:\s*[,;–-]\s*\d+)*\]", "", sentence)
-    text = re.sub(r"^(?:[-*•]|Answer:)\s*", "", " ".join(text.split()))
-    return text.rstrip(" .;")
+class _Said:
+    """What has come of a question so far."""
 
+    def __init__(
+        self, book: Citations, on_claim: Callable[[Claim, tuple[Citation, ...]], None] | None
+    ) -> None:
+        self.book = book
+        self.claims: list[Claim] = []
+        self.dropped: list[Claim] = []
+        self.unanswered: list[str] = []
+        self.turns: list[Turn] = []
+        self.hits: dict[int, Hit] = {}
+        self.answerability: list[float] = []
+        self.stats = Stats()
+        self.first_token_at = 0.0
+        self._on_claim = on_claim
 
-class _Citations:
-    """Labels 1, 2, 3 in order of first use; a label always means the same span."""
+    def add(self, text: str, spans: tuple[Span, ...], score: float) -> None:
+        """A supported claim; one that was made before is not made again."""
+        if text in (earlier.text for earlier in self.claims):
+            return
+        known = len(self.book.citations)
+        labels = tuple(dict.fromkeys(self.book.label(span) for span in spans))
+        claim = Claim(text, labels, "supported", score)
+        self.claims.append(claim)
+        if self._on_claim:
+            self._on_claim(claim, tuple(self.book.citations[known:]))
 
-    def __init__(self, store: Store) -> None:
-        self.citations: list[Citation] = []
-        self._store = store
-        self._labels: dict[tuple[int, int, int], int] = {}
-        self._texts: dict[int, tuple[str, list[int]]] = {}
-
-    def label(self, span: Span) -> int:
-        key = (span.document.id, span.start, span.end)
-        if key not in self._labels:
-            self._labels[key] = len(self.citations) + 1
-            self.citations.append(self._citation(self._labels[key], span))
-        return self._labels[key]
-
-    def _citation(self, label: int, span: Span) -> Citation:
-        document = span.document
-        if document.id not in self._texts:
-            text = self._store.text(document.id)
-            self._texts[document.id] = (text, [m.end() for m in re.finditer(r"\r\n|\r|\n", text)])
-        text, newlines = self._texts[document.id]
-        return Citation(
-            label=label,
-            document=document.path,
-            title=document.title,
-            page=None,
-            start=span.start,
-            end=span.end,
-            line_start=bisect.bisect_right(newlines, span.start) + 1,
-            line_end=bisect.bisect_right(newlines, span.end - 1) + 1,
-            quote=text[span.start : span.end],
+    def count(self, prompt: Prompt, reused: int, generator: Generator) -> None:
+        """Add up what a part cost."""
+        self.first_token_at = self.first_token_at or generator.first_token_at
+        self.stats = replace(
+            self.stats,
+            prompt_tokens=self.stats.prompt_tokens + len(prompt.tokens),
+            reused_tokens=self.stats.reused_tokens + reused,
+            answer_tokens=self.stats.answer_tokens + generator.written,
+            evidence_offered=self.stats.evidence_offered + len(prompt.evidence),
+            evidence_dropped=self.stats.evidence_dropped + prompt.dropped,
         )
 
 
 class _Verifier:
     """Checks claims against what the model was shown; embeds those texts once, when first asked."""
 
-    def __init__(self, engine: Engine, query: Query, evidence: tuple[Evidence, ...]) -> None:
+    def __init__(self, engine: Engine, question: str, evidence: tuple[Evidence, ...]) -> None:
         self._engine = engine
-        self._query = query
+        self._question = question
         self._spans = spans_of(evidence)
         self._vectors = engine.embedder.embed([span.clean for span in self._spans])
         self._rarity = engine.store.rarity(
@@ -316,7 +393,7 @@ class _Verifier:
         return support(
             claim,
             self._spans,
-            question=self._query.text,
+            question=self._question,
             claim_vector=engine.embedder.embed([claim[:1000]])[0],
             span_vectors=self._vectors,
             rarity=self._rarity,

@@ -54,7 +54,8 @@ def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) 
     for hit in hits:
         cosines = store.sentence_vectors(hit.passage_id) @ query.vector
         passage = hit.passage
-        around = set(terms(f"{hit.document.title} {passage.heading} {passage.clean}"))
+        about = f"{hit.document.title} {hit.document.author} {passage.heading} {passage.clean}"
+        around = set(terms(about))
         place = 0.5 * hit.stage_scores.get("dense", 0.0) + 0.2 * covered(around)
         before: set[str] = set()
         for at, sentence in enumerate(passage.sentences):
@@ -84,6 +85,7 @@ def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) 
             passage_id=hit.passage_id,
             score=score,
             cosine=cosine,
+            context=f"{hit.passage.heading} {hit.passage.clean}",
         )
         # One that leans on a sentence chosen before takes its place in the row, and shows both.
         twin = next(

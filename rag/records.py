@@ -132,6 +132,7 @@ class Evidence:
         clean: The cited sentence as a reader sees it.
         lead: The sentence before, where this one cannot be understood alone; else None.
         passage_id: The passage that brought it in.
+        context: That passage under its heading, as a reader sees it: who "he" may be.
         score: Selection score; larger is better, comparable within one question only.
         cosine: Similarity to the question, -1 to 1.
     """
@@ -144,6 +145,7 @@ class Evidence:
     passage_id: int
     score: float
     cosine: float
+    context: str = ""
 
     @property
     def shown(self) -> str:
@@ -253,7 +255,8 @@ class Answer:
     """The outcome of one question; ``render.py`` turns it into text or JSON.
 
     ``answer`` is what the person reads. ``answerability`` is the probability, 0 to 1, that the
-    documents answer the question; ``dropped`` holds the claims that were withheld.
+    documents answer the question; ``dropped`` holds the claims that were withheld, ``unanswered``
+    the parts of an answered question that were not.
     """
 
     question: str
@@ -265,6 +268,7 @@ class Answer:
     retrieved: tuple[Retrieved, ...] = ()
     dropped: tuple[Claim, ...] = ()
     nearest: tuple[Citation, ...] = ()
+    unanswered: tuple[str, ...] = ()
     answerability: float = 0.0
     error: Failure | None = None
     stats: Stats = field(default_factory=Stats)

@@ -30,7 +30,7 @@ def answer_json(answer: Answer, *, id_: object = None, extra: dict[str, Any] | N
             key: record[key]
             for key in (
                 "question", "standalone_question", "status", "answer", "claims", "citations",
-                "retrieved", "dropped", "nearest", "answerability", "error", "stats",
+                "retrieved", "dropped", "nearest", "unanswered", "answerability", "error", "stats",
             )
         },
         "models": {"embedder": answer.embedder, "llm": answer.llm},
@@ -108,6 +108,9 @@ def summary_text(answer: Answer) -> str:
         parts.append(f"{count} claim{'s' * (count > 1)}, {'all ' * (count > 1)}supported")
     if answer.dropped:
         parts.append(f"{len(answer.dropped)} withheld (no support found)")
+    if answer.unanswered:
+        quoted = ", ".join(f"“{_safe(part)}”" for part in answer.unanswered)
+        parts.append(f"the documents do not answer: {quoted}")
     if stats.evidence_dropped:
         parts.append(f"{stats.evidence_dropped} pieces of evidence left out (context full)")
     count = answer.documents_searched

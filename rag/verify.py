@@ -5,6 +5,7 @@ text in a document or a question can talk its way past them:
 
     numbers    every figure in the claim stands in the cited text
     names      so does every name, unless the question or a title gives it
+    subject    whom the claim speaks of, the cited text speaks of too
     negation   a claim that denies something needs a text that does, and the other way round
     words      the claim's words, weighted by rarity, are covered by the cited text
     meaning    the claim and the cited text lie close together (cosine of sentence vectors)
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rag.records import DocumentInfo, Evidence, FloatMatrix
-from rag.words import denied, figures, names, negated, numbers, terms
+from rag.words import denied, figures, named, names, negated, numbers, subject, terms
 
 MAX_CITATIONS = 3
 # Logistic weights of the signals, and the bias. Chosen by hand; bench/support.py measures and fits
@@ -32,12 +33,21 @@ _GAIN = 0.12  # a further citation must cover so much more of the claim
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A text that can be cited."""
+    """A text that can be cited.
+
+    Attributes:
+        document: Where it comes from.
+        start: Offset of its first code point.
+        end: Offset behind its last.
+        clean: The text as a reader sees it.
+        context: What stands around it.
+    """
 
     document: DocumentInfo
     start: int
     end: int
     clean: str
+    context: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +88,14 @@ class Support:
         score: 0 to 1.
         reason: Why the claim is not supported, or "".
         signals: What the score was made of; None where there was nothing to weigh.
+        invented: The claim's numbers that the cited texts lack.
     """
 
     spans: tuple[Span, ...]
     score: float
     reason: str = ""
     signals: Signals | None = None
+    invented: frozenset[str] = frozenset()
 
 
 def spans_of(evidence: tuple[Evidence, ...]) -> list[Span]:
@@ -91,14 +103,15 @@ def spans_of(evidence: tuple[Evidence, ...]) -> list[Span]:
     found: dict[tuple[int, int], Span] = {}
     for item in evidence:
         found.setdefault(
-            (item.document.id, item.start), Span(item.document, item.start, item.end, item.clean)
+            (item.document.id, item.start),
+            Span(item.document, item.start, item.end, item.clean, item.context),
         )
     for item in evidence:
         if item.lead:
             lead = item.lead
             found.setdefault(
                 (item.document.id, lead.start),
-                Span(item.document, lead.start, lead.end, lead.clean),
+                Span(item.document, lead.start, lead.end, lead.clean, item.context),
             )
     return list(found.values())
 
@@ -118,7 +131,9 @@ _TIME = re.compile(
     rf"{_ASKED}(?:when\b|(?:what|which) (?:year|month|day|date|century|decade)\b)", re.IGNORECASE
 )
 _TIME_WORD = re.compile(
-    r"\d|\b(?:jan|feb|mar(?:ch|\b)|apr|may\b|june?\b|july?\b|aug|sep|oct|nov|dec|mon|tues|wednes"
+    r"\b\d{3,4}s?\b|\b\d{1,2}(?:[:.]\d{2}|st|nd|rd|th)\b"
+    r"|\b\d{1,2} ?[ap]\.?m\b"
+    r"|\b(?:jan|feb|mar(?:ch|\b)|apr|may\b|june?\b|july?\b|aug|sep|oct|nov|dec|mon|tues|wednes"
     r"|thurs|fri|satur|sun)\w*|\b(?:year|month|week|day|century|decade|ago|today|yesterday|tomorrow"
     r"|after|before|during|since|until|once)s?\b",
     re.IGNORECASE,
@@ -233,9 +248,13 @@ def _judge(
     invented = figures(claim) - numbers(text)
     if invented:
         reason = f"the number {', '.join(sorted(invented))} is not in the cited text"
-        return Support(tuple(cited), 0.0, reason, signals)
+        return Support(tuple(cited), 0.0, reason, signals, frozenset(invented))
     if signals.ungrounded:
         reason = "it denies what the cited text does not deny, or says what the text denies"
+        return Support(tuple(cited), min(signals.score, threshold / 2), reason, signals)
+    stranger = _stranger(claim, cited, question)
+    if stranger:
+        reason = f"the cited text does not say this of {', '.join(sorted(stranger))}"
         return Support(tuple(cited), min(signals.score, threshold / 2), reason, signals)
     if signals.score >= threshold:
         return Support(tuple(cited), signals.score, "", signals)
@@ -244,3 +263,22 @@ def _judge(
     else:
         reason = "too little of it stands in any text"
     return Support(tuple(cited), signals.score, reason, signals)
+
+
+def _stranger(claim: str, cited: list[Span], question: str) -> set[str]:
+    """Whom the claim speaks of, where the cited texts speak of others; else nothing.
+
+    A question gives a name and a small model says of it whatever the sources say of somebody. A
+    text that opens with another name is about that one; where it opens with none ("He said ..."),
+    the name may stand anywhere around it.
+    """
+    texts = [span.clean for span in cited]
+    known = names(f"x {question}") | names(" x ".join(["", *texts, *(s.context for s in cited)]))
+    of = subject(claim, known)
+    if not of or named(of, " ".join(texts)):
+        return set()
+    for span in cited:
+        about = f"{span.document.title} {span.context}"
+        if named(of, span.document.author) or (not subject(span.clean, known) and named(of, about)):
+            return set()
+    return of

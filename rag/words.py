@@ -138,3 +138,56 @@ def denied(text: str) -> set[str]:
 def negated(text: str) -> bool:
     """Whether the text contains a word of negation."""
     return any(word in NEGATIONS for word in tokens(text)) or "n't" in text.replace("’", "'")
+
+
+# A capital, or where a government sits, stands for who governs: "Beijing wants new markets".
+_SEATS = dict(
+    pair.split(":")
+    for pair in (
+        "beijing:china moscow:russia kremlin:russia washington:usa brussels:eu berlin:germany "
+        "paris:france elysee:france london:uk tokyo:japan delhi:india kiev:ukraine kyiv:ukraine "
+        "ankara:turkey tehran:iran taipei:taiwan vilnius:lithuania warsaw:poland rome:italy "
+        "madrid:spain ottawa:canada canberra:australia seoul:korea pyongyang:korea minsk:belarus "
+        "budapest:hungary vienna:austria athens:greece lisbon:portugal stockholm:sweden "
+        "helsinki:finland copenhagen:denmark oslo:norway dublin:ireland hague:netherlands "
+        "pretoria:africa brasilia:brazil jerusalem:israel riyadh:arabia cairo:egypt"
+    ).split()
+)
+_SAME = {
+    "america": "usa", "american": "usa", "united": "usa", "states": "usa", "britain": "uk",
+    "british": "uk", "french": "france", "dutch": "netherlands", "spanish": "spain",
+    "greek": "greece", "europe": "eu", "european": "eu", "union": "eu", "chinese": "china",
+    "swedish": "sweden", "danish": "denmark", "polish": "poland", "turkish": "turkey",
+}  # fmt: skip
+_SUBJECT = re.compile(
+    r"[\"'“‘(]*(?:(?:According to|In|On|By|At) [^,]{2,60}, )?(?:The |An? )?"
+    r"(?P<name>(?:[^\W\d_]*[A-ZÀ-ÖØ-Þ][\w.-]*)(?:(?: (?:of|de|von|van|and|the|al|bin|der|la))*"
+    r" [A-ZÀ-ÖØ-Þ][\w.-]*)*)"
+)
+
+
+def subject(text: str, known: set[str]) -> set[str]:
+    """Stems of the name that a sentence opens with, or nothing.
+
+    Args:
+        text: A sentence.
+        known: Stems of names; what is not among them opens the sentence by chance.
+    """
+    match = _SUBJECT.match(_DOTTED.sub(lambda m: m.group().replace(".", ""), text))
+    return set(terms(match["name"])) & known if match else set()
+
+
+def named(names_: set[str], text: str) -> bool:
+    """Whether a text names any of these: itself, by its seat of government, or as an adjective."""
+    there = {_alike(term) for term in terms(text)}
+    return any(_alike(name) in there for name in names_)
+
+
+@lru_cache(maxsize=1)
+def _standing_for() -> dict[str, str]:
+    """Stem to stem: of a seat or an irregular adjective to that of the country."""
+    return {stem(word): stem(country) for word, country in (_SEATS | _SAME).items()}
+
+
+def _alike(name: str) -> str:
+    return _standing_for().get(name, name)[:5]

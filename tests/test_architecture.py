@@ -42,7 +42,9 @@ MAY_IMPORT = {
     "compose": "records errors",
     "generate": "records errors split",
     "verify": "records words",
-    "answering": "records errors words store dense retrieve evidence compose verify",
+    "citing": "records words store verify",
+    "parts": "",
+    "answering": "records words store dense retrieve evidence compose verify citing parts",
     # the command line
     "opening": "records errors config models fetch embed store dense generate answering",
     "doctor": "errors config models store dense opening",

@@ -1,0 +1,79 @@
+"""Spans of documents to numbered citations, and claims to the text a person reads."""
+
+from __future__ import annotations
+
+import bisect
+import re
+
+from rag.records import Citation, Claim
+from rag.store import Store
+from rag.verify import Span
+from rag.words import numbers
+
+
+class Citations:
+    """Labels 1, 2, 3 in order of first use; a label always means the same span."""
+
+    def __init__(self, store: Store) -> None:
+        self.citations: list[Citation] = []
+        self._store = store
+        self._labels: dict[tuple[int, int, int], int] = {}
+        self._texts: dict[int, tuple[str, list[int]]] = {}
+
+    def label(self, span: Span) -> int:
+        """The number of a span, a new one where it has none yet."""
+        key = (span.document.id, span.start, span.end)
+        if key not in self._labels:
+            self._labels[key] = len(self.citations) + 1
+            self.citations.append(self._citation(self._labels[key], span))
+        return self._labels[key]
+
+    def _citation(self, label: int, span: Span) -> Citation:
+        document = span.document
+        if document.id not in self._texts:
+            text = self._store.text(document.id)
+            self._texts[document.id] = (text, [m.end() for m in re.finditer(r"\r\n|\r|\n", text)])
+        text, newlines = self._texts[document.id]
+        return Citation(
+            label=label,
+            document=document.path,
+            title=document.title,
+            page=None,
+            start=span.start,
+            end=span.end,
+            line_start=bisect.bisect_right(newlines, span.start) + 1,
+            line_end=bisect.bisect_right(newlines, span.end - 1) + 1,
+            quote=text[span.start : span.end],
+        )
+
+
+def cited(claim: Claim) -> str:
+    """A claim as it stands in the answer: its labels before its full stop."""
+    return f"{claim.text} {''.join(f'[{label}]' for label in claim.labels)}."
+
+
+def claim_text(sentence: str) -> str:
+    """A sentence without list marks, invented labels, and its full stop."""
+    text = re.sub(r"\s*\[\d+(?:\s*[,;–-]\s*\d+)*\]", "", sentence)
+    text = re.sub(r"^(?:[-*•]|Answer:)\s*", "", " ".join(text.split()))
+    return text.rstrip(" .;")
+
+
+_WHEN = re.compile(
+    r",?\s+(?:(?:in|on|by|since|during|at|for)\s+)(?:the\s+)?(?:[^\W\d]+\s+){0,2}\d{1,4}(?:\s+[A-Z]\w+)?"
+    r"(?:,?\s+\d{4})?(?=[,.]|$)"
+)
+
+
+def without_given_time(text: str, *, question: str, unknown: set[str]) -> str:
+    """A claim without a time that only the question gives: what the text does not say goes.
+
+    Args:
+        text: The claim.
+        question: What was asked.
+        unknown: The claim's numbers that no cited text has.
+    """
+    if not unknown or not unknown <= numbers(question):
+        return text
+    kept = _WHEN.sub(lambda m: "" if numbers(m.group()) & unknown else m.group(), text)
+    return kept if kept.strip() else text
