@@ -67,6 +67,25 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    """A question with what was found for it, before anything is written.
+
+    Attributes:
+        asked: The question that is searched and answered, in one line.
+        query: The same, expanded and embedded.
+        hits: Retrieved passages, best first.
+        evidence: What the model may be shown, best first.
+        retrieve_ms: How long finding it took, in milliseconds.
+    """
+
+    asked: str
+    query: Query
+    hits: tuple[Hit, ...]
+    evidence: tuple[Evidence, ...]
+    retrieve_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Engine:
     """Everything that is loaded once: one generation of an index, and two models."""
 
@@ -81,11 +100,29 @@ class Engine:
         query = make_query(question, embedder=self.embedder, acronyms=self.store.acronyms())
         return query, retrieve(query, store=self.store, dense=self.dense, limit=limit)
 
+    def prepare(self, question: str, standalone: str | None = None) -> Prepared:
+        """Retrieve and select evidence; may run in one other thread while a question is answered.
+
+        Args:
+            question: As the person asked it.
+            standalone: The same, understandable without what was said before.
+
+        Raises:
+            UsageError: The question is empty or too long.
+        """
+        started = time.perf_counter()
+        asked = " ".join((standalone or question).split())
+        query, hits = self.search(asked, self.limits.passages)
+        evidence = select_evidence(query, hits, store=self.store, limit=self.limits.evidence)
+        took = round((time.perf_counter() - started) * 1000)
+        return Prepared(asked, query, tuple(hits), tuple(evidence), took)
+
     def answer(
         self,
         question: str,
         *,
         standalone: str | None = None,
+        prepared: Prepared | None = None,
         on_claim: Callable[[Claim, tuple[Citation, ...]], None] | None = None,
     ) -> Answer:
         """Answer one question.
@@ -93,18 +130,18 @@ class Engine:
         Args:
             question: As the person asked it.
             standalone: The same, understandable without what was said before.
+            prepared: What ``prepare`` made of the question, where that was done beforehand; its
+                time counts as if it had been waited for.
             on_claim: Called with each claim, and the citations that are new with it, as soon as
                 the claim is verified.
 
         Raises:
             UsageError: The question is empty or too long.
         """
-        started = time.perf_counter()
         limits = self.limits
-        asked = " ".join((standalone or question).split())
-        query, hits = self.search(asked, limits.passages)
-        evidence = select_evidence(query, hits, store=self.store, limit=limits.evidence)
-        retrieved_at = time.perf_counter()
+        ready = prepared or self.prepare(question, standalone)
+        started = time.perf_counter() - ready.retrieve_ms / 1000
+        query, evidence = ready.query, list(ready.evidence)
         prompt = compose(
             query.text,
             evidence,
@@ -138,20 +175,20 @@ class Engine:
         first_at = self.generator.first_token_at or ended
         return Answer(
             question=question,
-            standalone_question=asked if standalone else question,
+            standalone_question=ready.asked if standalone else question,
             status="answered" if claims else "unanswerable",
             answer=" ".join(map(cited, claims)) if claims else REFUSAL,
             claims=tuple(claims),
             citations=tuple(book.citations),
             retrieved=tuple(
                 Retrieved(h.document.path, h.passage.start, h.passage.end, round(h.score, 6))
-                for h in hits
+                for h in ready.hits
             ),
             dropped=tuple(dropped),
             nearest=() if claims else self._nearest(evidence),
             answerability=round(answerability, 4),
             stats=Stats(
-                retrieve_ms=round((retrieved_at - started) * 1000),
+                retrieve_ms=ready.retrieve_ms,
                 first_token_ms=round((first_at - started) * 1000),
                 total_ms=round((ended - started) * 1000),
                 prompt_tokens=len(prompt.tokens),
