@@ -11,6 +11,8 @@ from pathlib import Path
 
 from rag.errors import OutOfResources
 
+_SUFFIX_BYTES = 4
+
 
 def replace_file(file: Path, data: bytes | Iterable[bytes]) -> None:
     """Put a file in place whole or not at all: write, fsync, rename, fsync the folder.
@@ -22,7 +24,7 @@ def replace_file(file: Path, data: bytes | Iterable[bytes]) -> None:
     Raises:
         OutOfResources: The disk is full; the old file is untouched.
     """
-    temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}.tmp")
+    temporary = file.with_name(f".{file.name}.{secrets.token_hex(_SUFFIX_BYTES)}.tmp")
     try:
         try:
             with temporary.open("xb") as stream:
@@ -44,7 +46,8 @@ def replace_file(file: Path, data: bytes | Iterable[bytes]) -> None:
 
 def remove_left_over(file: Path) -> None:
     """Remove what killed runs of ``replace_file`` left beside a file that nobody writes now."""
-    for left in file.parent.glob(f".{glob.escape(file.name)}.*.tmp"):
+    digits = "[0-9a-f]" * 2 * _SUFFIX_BYTES
+    for left in file.parent.glob(f".{glob.escape(file.name)}.{digits}.tmp"):
         left.unlink(missing_ok=True)
 
 

@@ -28,7 +28,6 @@ _MARKS = (
     (b"\xfe\xff", "utf-16"),
 )
 _LONGEST_CELL = 1 << 30  # what stands beside a question may be long; csv's own limit is 128 kB
-_UNWRITABLE = "it is not valid text (the file should be UTF-8)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +83,8 @@ def _question(number: int, row: _Row, lines: dict[object, int]) -> Question:
     rest = dict(row.fields)
     text, id_ = rest.pop("question", None), rest.pop("id", None)
     complaint = row.complaint
-    if not _writable([text, id_, rest]):
-        complaint = complaint or _UNWRITABLE
+    if reason := _unwritable([text, id_, rest]):
+        complaint = complaint or reason
         text, id_, rest = _repaired(text), _repaired(id_), {}
     if not isinstance(text, str):
         complaint = complaint or (
@@ -108,19 +107,21 @@ def _question(number: int, row: _Row, lines: dict[object, int]) -> Question:
     return Question(number, id_, text, rest, problem)
 
 
-def _writable(value: object) -> bool:
-    """Whether JSON in UTF-8 can hold a value: it knows no NaN and no half characters."""
+def _unwritable(value: object) -> str:
+    """Why JSON in UTF-8 cannot hold a value, or "" where it can."""
     try:
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        return "it is not valid text (the file should be UTF-8)"
     except (ValueError, RecursionError):
-        return False
-    return True
+        return "it holds a number that JSON does not know (NaN, or too large), or is too deep"
+    return ""
 
 
 def _repaired(value: object) -> object:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
-    return value if _writable(value) else None
+    return None if _unwritable(value) else value
 
 
 def _decode(path: Path) -> str:
