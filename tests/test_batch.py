@@ -321,7 +321,7 @@ def test_killed_ten_times_every_question_is_answered_once(
     shared_index: Path, tmp_path: Path
 ) -> None:
     draw = random.Random(0)
-    asked = [*TEXTS, *(f"What about China, the EU and number {n % 40}?" for n in range(75))]
+    asked = [*TEXTS, *(f"What about China, the EU and number {n % 40}?" for n in range(115))]
     questions, out = texts(tmp_path / "q.txt", asked), tmp_path / "out"
     kills = 0
     while kills < 10:
