@@ -89,13 +89,13 @@ class Prepared:
         asked: The question, understandable alone.
         parts: What it asks, one thing each.
         first: What was found for the first part.
-        retrieve_ms: How long that took.
+        retrieve_ms: How long that took, in milliseconds.
     """
 
     asked: str
     parts: tuple[Part, ...]
     first: Found
-    retrieve_ms: float
+    retrieve_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Engine:
         return query, retrieve(query, store=self.store, dense=self.dense, limit=limit)
 
     def prepare(self, question: str, *, standalone: str | None = None) -> Prepared:
-        """All that comes before the language model; may run in another thread than ``answer``.
+        """All that comes before the language model; may run in one other thread while it answers.
 
         Args:
             question: As the person asked it.
@@ -127,7 +127,7 @@ class Engine:
         parts = split_question(asked)
         started = time.perf_counter()
         first = self._find(parts[0].text if len(parts) > 1 else asked, several=len(parts) > 1)
-        return Prepared(asked, parts, first, (time.perf_counter() - started) * 1000)
+        return Prepared(asked, parts, first, round((time.perf_counter() - started) * 1000))
 
     def answer(
         self,
@@ -142,15 +142,16 @@ class Engine:
         Args:
             question: As the person asked it.
             standalone: The same, understandable without what was said before.
-            prepared: What ``prepare`` made of them, where it was called before.
+            prepared: What ``prepare`` made of the question, where that was done beforehand; its
+                time counts as if it had been waited for.
             on_claim: Called with each claim, and the citations that are new with it, as soon as
                 the claim is verified.
 
         Raises:
             UsageError: The question is empty or too long.
         """
-        started = time.perf_counter()
         ready = prepared or self.prepare(question, standalone=standalone)
+        started = time.perf_counter() - ready.retrieve_ms / 1000
         said = _Said(Citations(self.store), on_claim)
         for number, part in enumerate(ready.parts):
             found = self._find_next(part, said) if number else ready.first
@@ -173,7 +174,7 @@ class Engine:
             answerability=round(max(said.answerability), 4),
             stats=replace(
                 said.stats,
-                retrieve_ms=round(ready.retrieve_ms),
+                retrieve_ms=ready.retrieve_ms,
                 first_token_ms=round(((said.first_token_at or ended) - started) * 1000),
                 total_ms=round((ended - started) * 1000),
             ),

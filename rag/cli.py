@@ -9,7 +9,7 @@ import io
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -25,6 +25,7 @@ from rag.errors import (
 )
 
 if TYPE_CHECKING:
+    from rag.answering import Engine
     from rag.config import Settings
     from rag.records import Citation, Claim
 
@@ -216,6 +217,63 @@ def ask(
         console.out("\n" + render.dropped_text(answer, width=width))
     if not quiet:
         console.note("\n" + render.summary_text(answer))
+
+
+@app.command()
+def batch(
+    questions: Annotated[Path, typer.Argument(help="A .txt, .csv or .jsonl file of questions.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="Answers, as JSONL.")],
+    form: Annotated[
+        Literal["jsonl", "csv", "md"],
+        typer.Option("--format", help="What OUT is: csv and md are for people."),
+    ] = "jsonl",
+    retry_errors: Annotated[
+        bool, typer.Option("--retry-errors", help="Answer again what failed before.")
+    ] = False,
+    index_dir: IndexFlag = None,
+    embedder: EmbedderFlag = None,
+    llm: LlmFlag = None,
+    config: ConfigFlag = None,
+    as_json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    offline: OfflineFlag = None,
+) -> None:
+    """Answer a file of questions; run again, it goes on where it stopped."""
+    settings = _settings(config, index=index_dir, embedder=embedder, llm=llm, offline=offline)
+    from contextlib import closing
+
+    from rag.batch import read_questions, run_batch
+    from rag.opening import fingerprint, open_engine
+    from rag.render import batch_json, batch_text
+    from rag.store import open_index
+
+    rows = read_questions(questions)
+    silent = quiet or as_json
+
+    def engine() -> Engine:
+        with console.busy("loading the index and the models …", quiet=silent):
+            return open_engine(settings, console.consent(quiet=silent), store=store)
+
+    with (
+        closing(open_index(Path(settings.index))) as store,
+        console.progress("answering", quiet=silent, unit="questions", pace=True) as tell,
+    ):
+        report = run_batch(
+            rows,
+            out=out,
+            settings=fingerprint(settings, store),
+            open_engine=engine,
+            progress=tell,
+            form=form,
+            retry_errors=retry_errors,
+            question_file=questions,
+        )
+    console.out(batch_json(report, str(out)) if as_json else batch_text(report, str(out)))
+    if report.failed and not silent:
+        console.note(
+            f"{report.failed:,} failed: each row's error says why;"
+            " again with --retry-errors answers them anew"
+        )
 
 
 @app.command()

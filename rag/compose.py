@@ -6,6 +6,7 @@ What is not template never shares a token with it, and cannot end its own part o
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -61,6 +62,13 @@ def template(name: str, *fields: str) -> list[Message]:
         {"role": role, "content": content.rstrip("\n")}
         for role, content in zip(parts[::2], parts[1::2], strict=True)
     ]
+
+
+@cache
+def prompts_digest() -> str:
+    """Changes with every word of the templates: 16 hexadecimal digits of a SHA-256."""
+    texts = [_prompt_file(name).read_bytes() for name in ("answer", "judge")]
+    return hashlib.sha256(b"\x00".join(texts)).hexdigest()[:16]
 
 
 def _prompt_file(name: str) -> Path:

@@ -43,43 +43,81 @@ def consent(*, quiet: bool) -> Consent:
 
 @contextmanager
 def progress(
-    what: str, *, quiet: bool, unit: str = "files"
+    what: str, *, quiet: bool, unit: str = "files", pace: bool = False
 ) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on a terminal; elsewhere a line now and then, so that logs show life."""
+    """A bar on a terminal; elsewhere a line now and then, so that logs show life.
+
+    The bar appears with the first report, so that what comes before it may ask and say things.
+    With ``pace`` rate and time left are told too, counted from the first report on: what an
+    earlier run did says nothing of this one's speed.
+    """
     if quiet:
         yield lambda *_: None
         return
+    speed = _Pace() if pace else None
     if not sys.stderr.isatty():
-        yield _plain_progress(what, unit)
+        yield _plain_progress(what, unit, speed)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"),
-               TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None, state="")
+    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}")]
+    if not pace:
+        columns.append(TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task(what, total=None, state="")
 
-        def tell(_label: str, done: int, total: int) -> None:
-            state = f"{done / 1e6:,.0f}/{total / 1e6:,.0f} MB" if unit == "bytes" else (
-                f"{done:,}/{total:,} {unit}")  # fmt: skip
-            bar.update(task, completed=done, total=total, state=state)
+    def tell(_label: str, done: int, total: int) -> None:
+        state = f"{done / 1e6:,.0f}/{total / 1e6:,.0f} MB" if unit == "bytes" else (
+            f"{done:,}/{total:,} {unit}")  # fmt: skip
+        state += speed(done, total, time.monotonic()) if speed else ""
+        bar.start()
+        bar.update(task, completed=done, total=total, state=state)
 
+    try:
         yield tell
+    finally:
+        bar.stop()
 
 
-def _plain_progress(what: str, unit: str) -> Callable[[str, int, int], None]:
-
+def _plain_progress(what: str, unit: str, speed: _Pace | None) -> Callable[[str, int, int], None]:
     last = time.monotonic()
 
     def tell(_label: str, done: int, total: int) -> None:
         nonlocal last
-        if time.monotonic() - last > 5:
-            last = time.monotonic()
+        now = time.monotonic()
+        pace = speed(done, total, now) if speed else ""
+        if now - last > 5:
+            last = now
             scale, name = (1e6, "MB") if unit == "bytes" else (1, unit)
-            note(f"{what}: {done / scale:,.0f} of {total / scale:,.0f} {name}")
+            note(f"{what}: {done / scale:,.0f} of {total / scale:,.0f} {name}{pace}")
 
     return tell
+
+
+class _Pace:
+    """How fast something goes, and how long the rest takes at that rate."""
+
+    def __init__(self) -> None:
+        self._first: tuple[int, float] | None = None
+
+    def __call__(self, done: int, total: int, now: float) -> str:
+        """What to say after so many; ``now`` in seconds of any steady clock."""
+        self._first = self._first or (done, now)
+        count, seconds = done - self._first[0], now - self._first[1]
+        if count <= 0 or seconds <= 0:
+            return ""
+        rate = count / seconds
+        shown = f"{rate:.1f} a second" if rate >= 1 else f"{rate * 60:.1f} a minute"
+        return f" · {shown} · {duration((total - done) / rate)} left"
+
+
+def duration(seconds: float) -> str:
+    """A time as a person says it: ``45 s``, ``12 min``, ``3 h 05 min``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import threading
 import zlib
 from collections.abc import Callable
 from itertools import pairwise
@@ -57,6 +58,7 @@ class TransformerEmbedder:
         self.dimension = int(self._model.get_embedding_dimension())
         self.max_tokens = int(self._model.max_seq_length)
         self._counter = _counter(self._model.tokenizer)
+        self._encoding = threading.Lock()  # the tokenizer is set to pad anew by every call
 
     def count(self, text: str) -> int:
         """The text's length in word pieces, special ones included, never cut or padded."""
@@ -73,13 +75,14 @@ class TransformerEmbedder:
         longest = max(self.count(text) for text in texts)
         if longest > self.max_tokens:
             raise ValueError(f"a text of {longest} tokens; the embedder reads {self.max_tokens}")
-        vectors = self._model.encode(
-            texts,
-            batch_size=32,
-            normalize_embeddings=True,
-            convert_to_numpy=True,
-            show_progress_bar=False,
-        )
+        with self._encoding:
+            vectors = self._model.encode(
+                texts,
+                batch_size=32,
+                normalize_embeddings=True,
+                convert_to_numpy=True,
+                show_progress_bar=False,
+            )
         return np.ascontiguousarray(vectors, dtype=np.float32)
 
 

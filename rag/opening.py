@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rag import models
+from rag import __version__, models
 from rag.answering import Engine, Limits
+from rag.compose import prompts_digest
 from rag.config import Settings
 from rag.dense import open_dense
 from rag.errors import IndexUnusable, ModelUnusable
@@ -84,19 +85,46 @@ def load_generator(settings: Settings, consent: Consent) -> Generator:
     )
 
 
-def open_engine(settings: Settings, consent: Consent, *, generate: bool = True) -> Engine:
+def fingerprint(settings: Settings, store: Store) -> dict[str, object]:
+    """Everything that changes answers, as plain JSON: with another one they are others.
+
+    A model is known by its name; a GGUF file of the user's own by its name and size too.
+    """
+    own = Path(settings.llm).expanduser()
+    known = models.CATALOGUE.get(settings.llm.lower())
+    if known is None and own.is_file():
+        llm = f"{own.stem} ({own.stat().st_size} bytes)"
+    else:
+        llm = known.name if known else settings.llm
+    chosen = ("passages", "evidence", "context_tokens", "max_answer_tokens", "max_claims",
+              "answer_threshold", "support_threshold")  # fmt: skip
+    return {
+        "version": __version__,
+        "prompts": prompts_digest(),
+        "embedder": embedder_name(settings),
+        "llm": llm,
+        **{name: getattr(settings, name) for name in chosen},
+        "index": store.meta("identity"),
+        "index_generation": store.generation,
+    }
+
+
+def open_engine(
+    settings: Settings, consent: Consent, *, generate: bool = True, store: Store | None = None
+) -> Engine:
     """Open everything that answering needs.
 
     Args:
         settings: All of them.
         consent: For models that are missing.
         generate: False opens no language model: retrieval only.
+        store: The index where it is open already, so that its generation is the one answered from.
 
     Raises:
         IndexUnusable: No index, or one made with another embedder.
         ModelUnusable: A model is missing, or its bytes are wrong.
     """
-    store = open_index(Path(settings.index))
+    store = store or open_index(Path(settings.index))
     check_embedder(store, embedder_name(settings))
     settings_ = settings if generate else replace(settings, llm="extractive")
     # Models are located one after the other (they may ask), then loaded side by side.

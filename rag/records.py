@@ -278,6 +278,27 @@ class Answer:
     documents_searched: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """What a file of answers holds after a run.
+
+    Attributes:
+        total: Questions, each with one row.
+        resumed: Rows that were there when the run began, and stayed.
+        answered: Rows with an answer.
+        unanswerable: Rows that say that the documents do not answer.
+        failed: Rows with an error.
+        seconds: How long this run took.
+    """
+
+    total: int
+    resumed: int
+    answered: int
+    unanswerable: int
+    failed: int
+    seconds: float
+
+
 class Generator(Protocol):
     """A language model that reads token ids and writes sentences."""
 

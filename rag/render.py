@@ -14,7 +14,7 @@ from typing import Any
 from rag.clean import shown
 from rag.doctor import Finding, IndexState
 from rag.indexing import IndexReport
-from rag.records import Answer, Citation, Claim, Hit
+from rag.records import Answer, BatchReport, Citation, Claim, Hit
 from rag.terminal import printable
 
 _QUOTE_CHARS = 240
@@ -160,6 +160,27 @@ def index_text(report: IndexReport) -> str:
 def index_json(report: IndexReport) -> str:
     """Schema ``rag.index/1``."""
     return json.dumps({"schema": "rag.index/1", **asdict(report)}, ensure_ascii=False)
+
+
+def batch_text(report: BatchReport, out: str) -> str:
+    """What a file of answers holds, and what this run did for it."""
+    if report.resumed == report.total:
+        first = f"all {report.total:,} answered already"
+    else:
+        first = f"{report.total:,} question{'s' * (report.total != 1)}"
+        if report.resumed:
+            first += f", {report.resumed:,} of them answered before"
+    parts = [f"{report.answered:,} answered", f"{report.unanswerable:,} unanswerable"]
+    if report.failed:
+        parts.append(f"{report.failed:,} failed")
+    return f"{first}: {', '.join(parts)} · {report.seconds:.1f} s · {_safe(out)}"
+
+
+def batch_json(report: BatchReport, out: str) -> str:
+    """Schema ``rag.batch/1``."""
+    return json.dumps(
+        {"schema": "rag.batch/1", **asdict(report), "output": out}, ensure_ascii=False
+    )
 
 
 def status_text(state: IndexState) -> str:

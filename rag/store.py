@@ -18,6 +18,7 @@ import math
 import os
 import re
 import sqlite3
+import threading
 import uuid
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
@@ -65,6 +66,9 @@ class Store:
     def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
         self.folder = folder
         self._db = connection
+        # Two threads may read. SQLite itself allows that; the statements that Python keeps for use
+        # again are promised to one thread only.
+        self._reading = threading.Lock()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -74,7 +78,8 @@ class Store:
 
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         try:
-            return self._db.execute(query, values).fetchall()
+            with self._reading:
+                return self._db.execute(query, values).fetchall()
         except sqlite3.DatabaseError as error:
             raise _damaged(self.folder, error) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import unicodedata
 from functools import lru_cache
 from typing import Any
@@ -44,11 +45,15 @@ _NUMBER_WORDS = {
      "eighty": "80", "ninety": "90", "hundred": "100"}  # fmt: skip
 
 
-@lru_cache(maxsize=1)
-def _stemmer() -> Any:
-    import snowballstemmer
+_stemmers = threading.local()  # a stemmer works on its own fields: two threads would mix words
 
-    return snowballstemmer.stemmer("english")
+
+def _stemmer() -> Any:
+    if not hasattr(_stemmers, "english"):
+        import snowballstemmer
+
+        _stemmers.english = snowballstemmer.stemmer("english")
+    return _stemmers.english
 
 
 @lru_cache(maxsize=100_000)

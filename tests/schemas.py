@@ -72,6 +72,10 @@ STATUS = record(
     sentences=COUNT, bytes=COUNT, models=record(embedder=TEXT, llm=TEXT),
     sound={"type": "boolean"}, problems=rows(TEXT),
 )  # fmt: skip
+BATCH = record(
+    schema={"const": "rag.batch/1"}, total=LINE, resumed=COUNT, answered=COUNT, unanswerable=COUNT,
+    failed=COUNT, seconds={"type": "number", "minimum": 0}, output=TEXT,
+)  # fmt: skip
 
 
 def check(document: Any, schema: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "terminal": "",
     "words": "",
     "clean": "",
+    "files": "errors",
     # settings and models
     "config": "errors",
     "models": "errors",
@@ -34,7 +35,7 @@ MAY_IMPORT = {
     "split": "records words clean describe",
     "embed": "records errors words",
     "store": "records errors words split",
-    "dense": "records errors store",
+    "dense": "records files store",
     "indexing": "records errors read split store dense",
     # story 2, a question's
     "retrieve": "records errors words store dense",
@@ -45,13 +46,20 @@ MAY_IMPORT = {
     "citing": "records words store verify",
     "parts": "",
     "answering": "records words store dense retrieve evidence compose verify citing parts",
-    # the command line
-    "opening": "records errors config models fetch embed store dense generate answering",
+    # what the commands share
+    "opening": "__init__ records errors config models fetch embed store dense compose generate"
+    " answering",
     "doctor": "errors config models store dense opening",
     "render": "records terminal clean indexing answering doctor",
+    # many questions
+    "questions": "records errors terminal",
+    "rows": "errors files questions terminal",
+    "sheets": "clean terminal",
+    "batch": "records errors files answering render questions rows sheets",
+    # the command line
     "console": "opening",
-    "cli": "__init__ records errors terminal config models fetch store indexing opening doctor"
-    " render console",
+    "cli": "__init__ records errors terminal config models fetch store indexing answering opening"
+    " doctor render batch console",
     "__main__": "cli",
 }
 HEAVY = (

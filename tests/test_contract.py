@@ -117,6 +117,9 @@ CASES = [
     Case("ask Why? --json", 5, "SHA-256", f"rag models pull {SMALL_LLM}",
          env={**SMALL, "RAG_MODELS": "wrong"}),
     Case("ask Why? --llm junk.gguf", 5, "junk.gguf", "rag models", process=True),
+    Case("batch absent.txt -o out", 4, "absent.txt cannot be read", "questions"),
+    Case("batch rag.toml -o out", 4, ".txt, .csv, .jsonl", "rename"),
+    Case("batch junk.txt -o out --format tsv", 2, "--format", "--help"),
     Case("index seeds", 6, "is writing the index", "wait", process=True),
 ]  # fmt: skip
 

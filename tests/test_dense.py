@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from conftest import SEEDS, IndexBuilder
 
-from rag.dense import FILE, build, open_dense, problem, replace_file
+from rag.dense import FILE, build, open_dense, problem
 from rag.embed import HashEmbedder
 from rag.errors import OutOfResources
+from rag.files import replace_file
 from rag.store import Store, open_index
 
 QUESTIONS = ["Russia and China trade", "sanctions over Xinjiang", "Xi Jinping in France"]

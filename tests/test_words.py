@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -60,3 +62,21 @@ def test_names_of_a_long_word_cost_linear_time() -> None:
     start = time.process_time()
     assert names("said " + "x" * 50_000) == set()
     assert time.process_time() - start < 1.0
+
+
+def test_two_threads_may_stem_at_once() -> None:
+    ordered = [f"{start}{middle}ational{end}" for start in "abcdefghij" for middle in "aeiou"
+               for end in ("", "ly", "ity", "ness", "ised")]  # fmt: skip
+    expected = {word: stem.__wrapped__(word) for word in ordered}
+
+    def wrong(shift: int) -> list[str]:
+        turned = (ordered[shift:] + ordered[:shift]) * 10
+        return [word for word in turned if stem.__wrapped__(word) != expected[word]]
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            assert list(pool.map(wrong, (0, len(ordered) // 2))) == [[], []]
+    finally:
+        sys.setswitchinterval(interval)

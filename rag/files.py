@@ -1,0 +1,60 @@
+"""Files that are there whole or not at all, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+from rag.errors import OutOfResources
+
+_SUFFIX_BYTES = 4
+
+
+def replace_file(file: Path, data: bytes | Iterable[bytes]) -> None:
+    """Put a file in place whole or not at all: write, fsync, rename, fsync the folder.
+
+    Args:
+        file: What is replaced, if it is there.
+        data: Its new bytes, at once or in parts.
+
+    Raises:
+        OutOfResources: The disk is full; the old file is untouched.
+    """
+    temporary = file.with_name(f".{file.name}.{secrets.token_hex(_SUFFIX_BYTES)}.tmp")
+    try:
+        try:
+            with temporary.open("xb") as stream:
+                for part in [data] if isinstance(data, bytes) else data:
+                    stream.write(part)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(file)
+            sync_folder(file.parent)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+    except OSError as error:
+        raise OutOfResources(
+            f"{file} cannot be written: {error.strerror}", hint="free some space and run again"
+        ) from error
+
+
+def remove_left_over(file: Path) -> None:
+    """Remove what killed runs of ``replace_file`` left beside a file that nobody writes now."""
+    digits = "[0-9a-f]" * 2 * _SUFFIX_BYTES
+    for left in file.parent.glob(f".{glob.escape(file.name)}.{digits}.tmp"):
+        left.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make new and renamed files of a folder survive a loss of power."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
