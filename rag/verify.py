@@ -28,6 +28,7 @@ MAX_CITATIONS = 3
 # them on labelled claims.
 _BIAS = -4.0
 _WEIGHTS = (5.0, 4.0, -4.0)
+_OPENING_WORDS = 8  # where the subject of a sentence stands
 _GAIN = 0.12  # a further citation must cover so much more of the claim
 
 
@@ -265,20 +266,23 @@ def _judge(
     return Support(tuple(cited), signals.score, reason, signals)
 
 
+_SOMEBODY = re.compile(r"\b(?:I|we|my|our|he|she|they|his|her|their|it|this|these)\b", re.I)
+
+
 def _stranger(claim: str, cited: list[Span], question: str) -> set[str]:
     """Whom the claim speaks of, where the cited texts speak of others; else nothing.
 
-    A question gives a name and a small model says of it whatever the sources say of somebody. A
-    text that opens with another name is about that one; where it opens with none ("He said ..."),
-    the name may stand anywhere around it.
+    A question gives a name, and a small model says of it what the sources say of somebody else. A
+    text that opens with another name is about that one; what opens with none ("He said ...", "I
+    promised ...") may be about anybody, and what an author writes is the author's.
     """
     texts = [span.clean for span in cited]
     known = names(f"x {question}") | names(" x ".join(["", *texts, *(s.context for s in cited)]))
     of = subject(claim, known)
-    if not of or named(of, " ".join(texts)):
+    if not of or named(of, " ".join([*texts, *(span.document.author for span in cited)])):
         return set()
-    for span in cited:
-        about = f"{span.document.title} {span.context}"
-        if named(of, span.document.author) or (not subject(span.clean, known) and named(of, about)):
-            return set()
-    return of
+    openings = [" ".join(text.split()[:_OPENING_WORDS]) for text in texts]
+    if any(_SOMEBODY.search(opening) for opening in openings):
+        return set()
+    others = [set(terms(opening)) & known & names(f"x {opening}") for opening in openings]
+    return of if all(others) else set()
