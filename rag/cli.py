@@ -25,7 +25,11 @@ from rag.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rag.answering import Engine
     from rag.config import Settings
+    from rag.gold import GoldSet
     from rag.records import Citation, Claim
 
 app = typer.Typer(
@@ -218,6 +222,81 @@ def ask(
         console.note("\n" + render.summary_text(answer))
 
 
+@app.command("eval")
+def evaluate(
+    gold: Annotated[Path, typer.Argument(help="Gold set: JSONL, one question a line.")],
+    answers: Annotated[
+        Path | None,
+        typer.Option("--answers", metavar="OUT", help="Score these; what is missing is added."),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="DIR", help="Write report.json and report.html there."),
+    ] = None,
+    retrieval: Annotated[
+        bool, typer.Option("--retrieval", help="Score retrieval only, without language model.")
+    ] = False,
+    baseline: Annotated[
+        Path | None,
+        typer.Option("--baseline", metavar="OTHER", help="Compare with an earlier report."),
+    ] = None,
+    gate: Annotated[
+        Path | None,
+        typer.Option("--gate", metavar="FILE", help="Exit 1 where these thresholds are not met."),
+    ] = None,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Choose answer_threshold and write it down.")
+    ] = False,
+    max_false_refusals: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="With --calibrate: most answerable questions refused."),
+    ] = 0.05,
+    failures: Annotated[
+        bool, typer.Option("--failures", help="Also each question with a wrong outcome.")
+    ] = False,
+    index_dir: IndexFlag = None,
+    embedder: EmbedderFlag = None,
+    llm: LlmFlag = None,
+    config: ConfigFlag = None,
+    as_json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    offline: OfflineFlag = None,
+) -> None:
+    """Score answers against a gold set."""
+    settings = _settings(
+        config, index=index_dir, embedder=embedder, llm=llm, offline=offline,
+        answer_threshold=0.0 if calibrate else None,  # a claim to weigh for every question
+    )  # fmt: skip
+    from rag.evalrun import Request, run
+    from rag.opening import open_engine
+
+    def engine(generate: bool) -> Engine:
+        consent = console.consent(quiet=quiet or as_json)
+        return open_engine(settings, consent, generate=generate)
+
+    with console.progress("evaluating", quiet=quiet or as_json, unit="questions") as tell:
+
+        def progress(done: int, total: int) -> None:
+            tell("", done, total)
+
+        found = run(
+            Request(gold, answers, report, retrieval, baseline, gate, calibrate,
+                    max_false_refusals, config, failures),
+            settings,
+            open_engine=engine,
+            answers_for=lambda asked, out: _answers_for(asked, out, engine, progress),
+            progress=progress,
+        )  # fmt: skip
+    console.out(json.dumps(found.report, ensure_ascii=False) if as_json else found.text)
+    if not quiet:
+        for note in found.notes:
+            console.note(note)
+    if found.error:
+        raise found.error
+    if not found.met:
+        raise typer.Exit(1)
+
+
 @app.command()
 def doctor(
     index_dir: IndexFlag = None,
@@ -379,6 +458,40 @@ def _settings(config: Path | None, **flags: Any) -> Settings:
     from rag.config import load
 
     return load(config_file=config, flags=flags)
+
+
+def _answers_for(
+    gold: GoldSet,
+    out: Path,
+    open_engine: Callable[[bool], Engine],
+    progress: Callable[[int, int], None],
+) -> Iterator[dict[str, Any]]:
+    """The answers to a gold set in order; those that ``out`` does not hold are made and added."""
+    from rag.evaluation import failure, read_answers
+    from rag.records import Answer, Failure
+    from rag.render import answer_json
+
+    kept = list(read_answers(out)) if out.exists() else []
+    yield from kept
+    missing = gold.questions[len(kept) :]
+    if not missing:
+        return
+    engine = open_engine(True)
+    with out.open("a", encoding="utf-8") as file:
+        for number, row in enumerate(missing, len(kept) + 1):
+            try:
+                answer = engine.answer(row.question)
+            except UsageError as error:
+                answer = Answer(
+                    row.question, row.question, status="error", answer="",
+                    error=Failure(**failure(error)), embedder=engine.embedder.name,
+                    llm=engine.generator.name, index_generation=engine.store.generation,
+                )  # fmt: skip
+            line = answer_json(answer, id_=row.id)
+            file.write(line + "\n")
+            file.flush()
+            progress(number, len(gold.questions))
+            yield json.loads(line)
 
 
 def _models_folder(settings: Settings) -> Path:

@@ -43,18 +43,29 @@ MAY_IMPORT = {
     "generate": "records errors split",
     "verify": "records words",
     "answering": "records errors words store dense retrieve evidence compose verify",
+    # how good the answers are
+    "gold": "errors",
+    "resample": "",
+    "metrics": "resample",
+    "evaluation": "records errors store gold resample metrics",
+    "compare": "errors resample metrics",
+    "calibrate": "errors resample metrics evaluation",
+    "scoreboard": "terminal metrics calibrate",
+    "report": "",
     # the command line
     "opening": "records errors config models fetch embed store dense generate answering",
     "doctor": "errors config models store dense opening",
     "render": "records terminal clean indexing answering doctor",
+    "evalrun": "errors config store answering gold evaluation compare calibrate scoreboard report"
+    " opening",
     "console": "opening",
-    "cli": "__init__ records errors terminal config models fetch store indexing opening doctor"
-    " render console",
+    "cli": "__init__ records errors terminal config models fetch store indexing answering gold"
+    " evaluation opening doctor render evalrun console",
     "__main__": "cli",
 }
 HEAVY = (
     "torch", "faiss", "llama_cpp", "sentence_transformers", "transformers", "numpy", "nupunkt",
-    "huggingface_hub", "rich",
+    "huggingface_hub", "rich", "scipy",
 )  # fmt: skip
 
 
