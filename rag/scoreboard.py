@@ -87,8 +87,8 @@ def comparison_text(found: dict[str, Any]) -> str:
 def gate_text(failed: Sequence[dict[str, Any]], count: int) -> str:
     """Which thresholds are not met, and by how much."""
     if not failed:
-        return f"gate: all {count} thresholds are met"
-    lines = [f"gate: {len(failed)} of the thresholds are not met"]
+        return f"gate: thresholds met: {count} of {count}"
+    lines = [f"gate: {len(failed)} of {count} thresholds not met"]
     for miss in failed:
         if miss["value"] is None:
             lines.append(f"  {miss['metric']} has no value (nothing to count)")
