@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.errors import InputUnreadable, UsageError
-from rag.evaluation import refusal_curve, refused_at, unanswered_at
+from rag.evaluation import Flags, refusal_curve, refusals
 from rag.metrics import answerable
 from rag.resample import SEED
 
@@ -77,15 +77,10 @@ def choose(report: Report, *, max_false: float) -> Choice:
         UsageError: Every threshold refuses more than ``max_false``.
     """
     thresholds = [n / STEPS for n in range(STEPS + 1)]
-    # bool (questions, thresholds): refused, or failed, though answerable; refused as wanted
-    wrongly = np.array(
-        [[unanswered_at(row, t) for t in thresholds]
-         for row in report["rows"] if answerable(row)], dtype=bool,
-    )  # fmt: skip
-    rightly = np.array(
-        [[refused_at(row, t) for t in thresholds]
-         for row in report["rows"] if not answerable(row)], dtype=bool,
-    )  # fmt: skip
+    asked = [row for row in report["rows"] if answerable(row)]
+    others = [row for row in report["rows"] if not answerable(row)]
+    wrongly = refusals(asked, thresholds, failed=True)
+    rightly = refusals(others, thresholds, failed=False)
     if not len(wrongly) or not len(rightly):
         raise InputUnreadable(
             f"the gold set has {len(wrongly)} answerable and {len(rightly)} unanswerable questions:"
@@ -101,12 +96,11 @@ def choose(report: Report, *, max_false: float) -> Choice:
             hint=f"allow more: --max-false-refusals {np.ceil(false[0] * 100) / 100:.2f}",
         )
     rng = np.random.default_rng(SEED)
-    drawn = []
-    for _ in range(_DRAWS):
-        one = wrongly[rng.integers(0, len(wrongly), len(wrongly))].mean(axis=0)
-        other = rightly[rng.integers(0, len(rightly), len(rightly))].mean(axis=0)
-        again = _best(one, other, max_false)
-        drawn.append(thresholds[again] if again is not None else 0.0)
+    again = [
+        _best(one, other, max_false)
+        for one, other in zip(_resampled(wrongly, rng), _resampled(rightly, rng), strict=True)
+    ]
+    drawn = [thresholds[index] if index is not None else 0.0 for index in again]
     low, high = np.quantile(drawn, [0.025, 0.975])
     return Choice(
         threshold=thresholds[best],
@@ -117,6 +111,18 @@ def choose(report: Report, *, max_false: float) -> Choice:
         answerable=len(wrongly),
         unanswerable=len(rightly),
     )
+
+
+def _resampled(refused: Flags, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Shares refused at each threshold in resamples of the questions: (draws, thresholds).
+
+    A question is refused from some threshold on, so how often each such threshold is drawn, which
+    is multinomial, says everything.
+    """
+    n, count = refused.shape
+    first = np.bincount(count - refused.sum(axis=1), minlength=count + 1)
+    drawn = rng.multinomial(n, first / n, size=_DRAWS)
+    return np.asarray(drawn.cumsum(axis=1)[:, :count] / n, dtype=np.float64)
 
 
 def _best(

@@ -9,32 +9,33 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
+import math
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from rag import metrics
 from rag.errors import InputUnreadable, RagError, UsageError
 from rag.gold import GoldQuestion, GoldSet, GoldSpan, Texts
 from rag.records import Hit
 from rag.resample import ratio
+from rag.scoring import Row, score
 from rag.store import Store
 
 SCHEMA = "rag.report/1"
 REPORT_FILE = "report.json"
 DEEPEST = 20  # the recall curve ends here
-_AROUND = 600  # code points of the paragraph shown on each side of a quote
-_SHOWN = 400  # code points of a retrieved passage
 _STEPS = 20  # of the refusal curve
 
-Row = dict[str, Any]
 Report = dict[str, Any]
+Flags = npt.NDArray[np.bool_]
 
 
 def stored_texts(store: Store) -> Texts:
@@ -207,98 +208,6 @@ def failure(error: RagError) -> dict[str, str]:
     return {"kind": error.kind, "message": error.message, "hint": error.hint}
 
 
-def score(question: GoldQuestion, answer: Row, *, spans: Sequence[GoldSpan], texts: Texts) -> Row:
-    """One row of the report."""
-    status = answer["status"]
-    gold_spans = [asdict(span) for span in spans]
-    citations = [_citation(c, gold_spans=gold_spans, texts=texts) for c in answer["citations"]]
-    retrieved = [
-        {
-            **{key: passage[key] for key in ("document", "start", "end", "score")},
-            "relevant": any(metrics.overlap(passage, span) for span in gold_spans),
-            "text": (texts(passage["document"]) or "")[passage["start"] : passage["end"]][:_SHOWN],
-        }
-        for passage in answer["retrieved"]
-    ]
-    asked = question.answer is not None and status is not None
-    f1 = metrics.token_f1(answer["answer"], question.answer or "") if status == "answered" else 0.0
-    correct, why = _verdict(question, answer, f1)
-    return {
-        "id": question.id,
-        "type": question.type,
-        "question": question.question,
-        "gold_answer": question.answer,
-        "facts": [list(group) for group in question.facts],
-        "gold_spans": gold_spans,
-        "status": status,
-        "answer": answer["answer"],
-        "correct": correct,
-        "f1": f1 if asked else None,
-        "why": why,
-        "answerability": answer.get("answerability"),
-        "retrieval": metrics.retrieval_scores(retrieved, gold_spans) if gold_spans else None,
-        "citation": _citation_scores(citations, gold_spans) if status == "answered" else None,
-        "claims": answer["claims"],
-        "citations": citations,
-        "retrieved": retrieved,
-        "dropped": answer.get("dropped", []),
-        "stats": answer["stats"],
-        "error": answer["error"],
-    }
-
-
-def _verdict(question: GoldQuestion, answer: Row, f1: float) -> tuple[bool | None, str]:
-    """Whether an answerable question was answered rightly, and one sentence saying why."""
-    status = answer["status"]
-    if status is None:
-        return None, "Only retrieval was scored."
-    if question.answer is None:
-        return None, {
-            "answered": "Answered, although the documents do not answer it.",
-            "unanswerable": "Refused, as it should be.",
-        }.get(status, f"It failed: {(answer['error'] or {}).get('message', 'no reason given')}.")
-    if status == "error":
-        return False, f"It failed: {(answer['error'] or {}).get('message', 'no reason given')}."
-    if status != "answered":
-        return False, "Refused, although the documents answer it."
-    if not question.facts:
-        side = "at least" if f1 >= metrics.F1_RIGHT else "less than"
-        return f1 >= metrics.F1_RIGHT, (
-            f"The gold has no facts to check; token F1 against the reference is {f1:.2f}, {side}"
-            f" {metrics.F1_RIGHT}."
-        )
-    missing = metrics.missing_facts(answer["answer"], question.facts)
-    if not missing:
-        return True, "Every fact is there."
-    groups = "; ".join(" or ".join(f"“{one.strip()}”" for one in group) for group in missing)
-    return False, f"Missing {len(missing)} of {len(question.facts)} facts: {groups}."
-
-
-def _citation(citation: Row, *, gold_spans: list[Row], texts: Texts) -> Row:
-    text = texts(citation["document"]) or ""
-    start, end = citation["start"], citation["end"]
-    before = re.split(r"\n[^\S\n]*\n", text[max(0, start - _AROUND) : start].replace("\r\n", "\n"))
-    after = re.split(r"\n[^\S\n]*\n", text[end : end + _AROUND].replace("\r\n", "\n"), maxsplit=1)
-    return {
-        **citation,
-        "verbatim": bool(citation["quote"]) and text[start:end] == citation["quote"],
-        "gold": any(metrics.overlap(citation, span) for span in gold_spans),
-        "before": before[-1],
-        "after": after[0],
-    }
-
-
-def _citation_scores(citations: list[Row], gold_spans: list[Row]) -> dict[str, float | None]:
-    valid = sum(c["verbatim"] for c in citations) / len(citations) if citations else None
-    if not gold_spans:
-        return {"valid": valid, "precision": None, "recall": None}
-    return {
-        "valid": valid,
-        "precision": metrics.citation_precision(citations, gold_spans),
-        "recall": metrics.citation_recall(citations, gold_spans),
-    }
-
-
 # -- report -------------------------------------------------------------------------------------
 
 
@@ -349,34 +258,44 @@ def refusal_curve(rows: Sequence[Row], thresholds: Sequence[float]) -> list[Row]
     """
     asked = [row for row in rows if row["status"] and metrics.answerable(row)]
     others = [row for row in rows if row["status"] and not metrics.answerable(row)]
-
-    def share(of: list[Row], test: Callable[[Row, float], bool], at: float) -> float | None:
-        return sum(test(row, at) for row in of) / len(of) if of else None
-
+    if not asked and not others:
+        return []
+    correct = np.array([row["correct"] for row in asked], dtype=np.bool_)
+    unanswered = refusals(asked, thresholds, failed=True)
+    curves = (
+        _shares(refusals(others, thresholds, failed=False)),
+        _shares(unanswered),
+        _shares(correct[:, None] & ~unanswered),
+    )
     return [
-        {
-            "threshold": at,
-            "recall": share(others, refused_at, at),
-            "false": share(
-                asked, lambda row, t: row["status"] == "error" or refused_at(row, t), at
-            ),
-            "correct": share(asked, lambda row, t: row["correct"] and not refused_at(row, t), at),
-        }
-        for at in (thresholds if asked or others else ())
+        {"threshold": at, "recall": recall, "false": false, "correct": right}
+        for at, recall, false, right in zip(thresholds, *curves, strict=True)
     ]
 
 
-def unanswered_at(row: Row, threshold: float) -> bool:
-    """Whether a row has no answer at a threshold: refused, or failed."""
-    return row["status"] == "error" or refused_at(row, threshold)
+def refusals(rows: Sequence[Row], thresholds: Sequence[float], *, failed: bool) -> Flags:
+    """Which rows have no answer at which threshold.
+
+    Args:
+        rows: Rows of a report.
+        thresholds: Of ``answerability``; a row is refused below it, or if it was refused anyway.
+        failed: What a row that failed counts as.
+
+    Returns:
+        bool (rows, thresholds).
+    """
+    surely = {"unanswerable": -1.0, "error": -1.0 if failed else math.inf}
+    levels = [
+        surely.get(
+            row["status"], math.inf if row["answerability"] is None else row["answerability"]
+        )
+        for row in rows
+    ]
+    return np.asarray(levels, dtype=np.float64)[:, None] < np.asarray(thresholds)
 
 
-def refused_at(row: Row, threshold: float) -> bool:
-    """Whether a row is refused at a threshold; one that failed is not."""
-    if row["status"] == "error":
-        return False
-    sure = row["answerability"]
-    return row["status"] == "unanswerable" or (sure is not None and sure < threshold)
+def _shares(flags: Flags) -> list[float | None]:
+    return flags.mean(axis=0).tolist() if len(flags) else [None] * flags.shape[1]
 
 
 def _by_type(rows: list[Row]) -> dict[str, Row]:
