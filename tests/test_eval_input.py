@@ -239,12 +239,12 @@ def test_a_settings_file_that_cannot_be_changed_safely_is_left(text: str, folder
 def test_a_hundred_thousand_questions(folder: Path) -> None:
     rows = [
         {"id": n, "question": f"What did the audit find ({n})?",
-         "answer": "12 faults" if n % 3 else None,
-         "sources": [{"document": "a.txt", "quote": QUOTE}] if n % 3 else []}
+         "answer": None if n % 50 else "12 faults",
+         "sources": [] if n % 50 else [{"document": "a.txt", "quote": QUOTE}]}
         for n in range(100_000)
     ]  # fmt: skip
     gold = write(folder / "gold.jsonl", rows)
-    write(folder / "out.jsonl", [reply(row, None) for row in rows])
+    write(folder / "out.jsonl", [{**reply(row, None), "retrieved": []} for row in rows])
     done = invoke("eval", "gold.jsonl", "--answers", "out.jsonl", "--report", "out")
     assert (done.exit_code, done.stderr) == (0, "report: out/report.html\n")
     assert "100,000" in done.stdout
