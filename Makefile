@@ -22,7 +22,8 @@ check: install  ## lint and types
 	@.venv/bin/mypy
 
 bench: install  ## answer the seeds' gold set with the real models and score it
-	@.venv/bin/python -m bench.gold seeds/gold.jsonl --corpus seeds
+	@$(RAG) index seeds --index bench/results/index
+	@$(RAG) eval seeds/gold.jsonl --index bench/results/index --report bench/results/seeds --failures
 
 clean:  ## what was built here; models and compiled wheels in the user's cache stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build dist bench/results

@@ -18,10 +18,21 @@ from rag.files import replace_file
 from rag.questions import Question, read_questions
 from rag.records import Answer, BatchReport, Failure
 from rag.render import answer_json
-from rag.rows import Files, Form, Found, appending, claimed, put_in_place, rows, scan, scan_again
+from rag.rows import (
+    Files,
+    Form,
+    Found,
+    appending,
+    claimed,
+    put_in_place,
+    rows,
+    run_file,
+    scan,
+    scan_again,
+)
 from rag.sheets import csv_parts, markdown_parts
 
-__all__ = ["BatchReport", "Form", "Question", "read_questions", "run_batch"]
+__all__ = ["BatchReport", "Form", "Question", "read_questions", "run_batch", "run_file"]
 
 Progress = Callable[[str, int, int], None]
 

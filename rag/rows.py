@@ -71,7 +71,7 @@ class Files:
         if not stat.S_ISREG(kind):
             raise UsageError(f"{out} is not a file", hint=_OTHER_OUT)
         answers = out if form == "jsonl" else out.with_name(f"{out.name}.jsonl")
-        run = out.with_name(f"{out.name}.run.json")
+        run = run_file(out)
         return Files(out, answers, run, answers.with_name(f"{answers.name}.retry"))
 
     def refuse_to_overwrite(self, question_file: Path) -> None:
@@ -82,6 +82,11 @@ class Files:
                     f"the answers would be written over the questions in {question_file}",
                     hint=_OTHER_OUT,
                 )
+
+
+def run_file(out: Path) -> Path:
+    """Where it stands what a file of answers was made with."""
+    return out.with_name(f"{out.name}.run.json")
 
 
 @contextlib.contextmanager

@@ -77,6 +77,62 @@ BATCH = record(
     failed=COUNT, seconds={"type": "number", "minimum": 0}, output=TEXT,
 )  # fmt: skip
 
+MAYBE_SHARE = {"type": ["number", "null"], "minimum": 0, "maximum": 1}
+MAYBE = {"type": ["number", "null"]}
+ESTIMATE = record(value=MAYBE, low=MAYBE, high=MAYBE, n=COUNT)
+MAYBE_ESTIMATE = {"anyOf": [{"type": "null"}, ESTIMATE]}
+RETRIEVAL = record(
+    **{name: SHARE for name in ("recall@1", "recall@3", "recall@5", "recall@10", "mrr", "ndcg@10")}
+)
+REPORT_ROW = record(
+    id=TEXT, type=TEXT, question=TEXT, gold_answer={"type": ["string", "null"]},
+    facts=rows(rows(TEXT, minItems=1)),
+    gold_spans=rows(record(document=TEXT, start=COUNT, end=LINE, quote=TEXT)),
+    status={"enum": ["answered", "unanswerable", "error", None]}, answer=TEXT,
+    correct={"type": ["boolean", "null"]}, f1=MAYBE_SHARE, why={"type": "string", "minLength": 1},
+    answerability=MAYBE_SHARE, retrieval={"anyOf": [{"type": "null"}, RETRIEVAL]},
+    citation={
+        "anyOf": [
+            {"type": "null"},
+            record(valid=MAYBE_SHARE, precision=MAYBE_SHARE, recall=MAYBE_SHARE),
+        ]
+    },
+    claims=ANSWER["properties"]["claims"],
+    citations=rows(
+        {
+            "allOf": [
+                CITATION,
+                record(verbatim={"type": "boolean"}, gold={"type": "boolean"}, before=TEXT,
+                       after=TEXT),
+            ]
+        }
+    ),
+    retrieved=rows(record(**SPAN, relevant={"type": "boolean"}, text=TEXT)),
+    dropped=rows({"type": "object"}), stats={"type": "object"},
+    error=ANSWER["properties"]["error"],
+)  # fmt: skip
+REPORT = record(
+    schema={"const": "rag.report/1"},
+    created={"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$"},
+    gold=record(path=TEXT, sha256={"type": "string", "pattern": "^[0-9a-f]{64}$"}, questions=LINE),
+    settings={"type": "object"},
+    models=record(embedder=TEXT, llm=TEXT),
+    index_generation=LINE,
+    correctness={"enum": ["facts", "f1", "mixed", None]},
+    metrics={"type": "object", "minProperties": 6, "additionalProperties": ESTIMATE},
+    curves=record(
+        recall=rows(record(k=LINE, value=SHARE, low=SHARE, high=SHARE)),
+        refusal=rows(
+            record(threshold=SHARE, recall=MAYBE_SHARE, false=MAYBE_SHARE, correct=MAYBE_SHARE)
+        ),
+    ),
+    by_type={
+        "type": "object",
+        "additionalProperties": record(n=LINE, correct=MAYBE_ESTIMATE, refused=MAYBE_ESTIMATE),
+    },
+    rows=rows(REPORT_ROW, minItems=1),
+)
+
 
 def check(document: Any, schema: dict[str, Any]) -> None:
     """Fail where a document does not follow its schema."""

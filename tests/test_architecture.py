@@ -56,15 +56,27 @@ MAY_IMPORT = {
     "rows": "errors files questions terminal",
     "sheets": "clean terminal",
     "batch": "records errors files answering render questions rows sheets",
+    # how good the answers are
+    "gold": "errors",
+    "resample": "",
+    "metrics": "resample",
+    "scoring": "gold metrics",
+    "evaluation": "records errors store gold resample metrics scoring",
+    "compare": "errors resample metrics",
+    "calibrate": "errors resample metrics evaluation",
+    "scoreboard": "terminal metrics calibrate",
+    "report": "",
+    "evalrun": "errors config store answering gold evaluation compare calibrate scoreboard report"
+    " opening",
     # the command line
     "console": "opening",
-    "cli": "__init__ records errors terminal config models fetch store indexing answering opening"
-    " doctor render batch console",
+    "cli": "__init__ records errors terminal config models fetch store indexing answering gold"
+    " evaluation opening doctor render batch evalrun console",
     "__main__": "cli",
 }
 HEAVY = (
     "torch", "faiss", "llama_cpp", "sentence_transformers", "transformers", "numpy", "nupunkt",
-    "huggingface_hub", "rich",
+    "huggingface_hub", "rich", "scipy",
 )  # fmt: skip
 
 

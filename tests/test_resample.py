@@ -1,0 +1,103 @@
+"""Intervals and tests against values worked out another way."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import binom, bootstrap
+
+from rag.resample import (
+    Estimate,
+    mcnemar,
+    percentile,
+    percentile_difference,
+    ratio,
+    ratio_difference,
+)
+
+NOTHING = Estimate(None, None, None, 0)
+
+
+def test_the_interval_of_a_share_is_the_binomial_one() -> None:
+    found = ratio([(1.0, 1.0)] * 30 + [(0.0, 1.0)] * 70)
+    assert (found.value, found.n) == (0.3, 100)
+    assert found.low == pytest.approx(binom.ppf(0.025, 100, 0.3) / 100, abs=0.011)
+    assert found.high == pytest.approx(binom.ppf(0.975, 100, 0.3) / 100, abs=0.011)
+    assert found == ratio([(0.0, 1.0)] * 70 + [(1.0, 1.0)] * 30), "the order does not matter"
+
+
+@pytest.mark.parametrize("distinct", [10, 500], ids=["multinomial", "indices"])
+def test_the_interval_of_a_mean_is_that_of_scipy(distinct: int) -> None:
+    values = np.random.default_rng(5).integers(0, distinct, 150) / distinct
+    found = ratio([(value, 1.0) for value in values])
+    theirs = bootstrap((values,), np.mean, method="percentile", n_resamples=10_000, rng=1)
+    assert found.value == pytest.approx(values.mean())
+    assert found.low == pytest.approx(theirs.confidence_interval.low, abs=0.005)
+    assert found.high == pytest.approx(theirs.confidence_interval.high, abs=0.005)
+    assert found == ratio([(value, 1.0) for value in values]), "the same rows, the same interval"
+
+
+def test_a_ratio_counts_items_and_resamples_questions() -> None:
+    found = ratio([(3.0, 3.0), (0.0, 1.0)])
+    assert (found.value, found.n) == (0.75, 4)
+    # Of two questions drawn twice: one alone, the other alone (1/4 each), or both.
+    assert (found.low, found.high) == (0.0, 1.0)
+    assert ratio([]) == NOTHING
+    assert ratio([(0.0, 0.0)]) == NOTHING
+
+
+def test_a_percentile_is_the_nearest_rank() -> None:
+    values = [float(n) for n in range(10, 0, -1)]
+    assert percentile(values, 0.5).value == 5
+    assert percentile(values, 0.95).value == 10
+    assert percentile([7.0], 0.95) == Estimate(7.0, 7.0, 7.0, 1)
+    assert percentile([], 0.5) == NOTHING
+
+
+@pytest.mark.parametrize("share", [0.5, 0.95])
+def test_the_interval_of_a_percentile_is_that_of_real_resamples(share: float) -> None:
+    rng = np.random.default_rng(3)
+    values = np.sort(rng.exponential(1000, 80))
+    drawn = values[rng.integers(0, 80, (20_000, 80))]
+    of_each = np.quantile(drawn, share, axis=1, method="inverted_cdf")
+    low, high = np.quantile(of_each, [0.025, 0.975])
+    found = percentile(list(values), share)
+    rank = {value: n for n, value in enumerate(values)}
+    assert found.low is not None
+    assert found.high is not None
+    assert abs(rank[found.low] - np.searchsorted(values, low)) <= 1
+    assert abs(rank[found.high] - np.searchsorted(values, high)) <= 1
+
+
+def test_a_paired_difference_knows_that_the_questions_are_the_same() -> None:
+    hard_and_easy = [(float(n % 2), 1.0) for n in range(100)]
+    assert ratio_difference(hard_and_easy, hard_and_easy) == Estimate(0.0, 0.0, 0.0, 100)
+    better = [(1.0, 1.0)] * 10 + hard_and_easy[10:]
+    found = ratio_difference(hard_and_easy, better)
+    assert found.value == pytest.approx(0.05)
+    assert found.low is not None
+    assert found.high is not None
+    assert 0 < found.low < 0.05 < found.high < 0.11, "unpaired it would reach from -.09 to .19"
+    some: list[tuple[float, float] | None] = [(1.0, 1.0), None, None]
+    other: list[tuple[float, float] | None] = [(1.0, 2.0), (0.0, 2.0), None]
+    half = ratio_difference(some, other)
+    assert half.value == pytest.approx(0.25 - 1.0)
+    assert half.n == 2
+    assert ratio_difference([None], [(1.0, 1.0)]) == NOTHING
+    slower = percentile_difference([1.0, 2.0, 3.0], [11.0, 12.0, 13.0], 0.5)
+    assert slower == Estimate(10.0, 10.0, 10.0, 3)
+    assert percentile_difference([], [], 0.5) == NOTHING
+
+
+def test_mcnemar_is_exact() -> None:
+    assert mcnemar(10, 2) == pytest.approx(2 * (1 + 12 + 66) / 2**12)
+    assert mcnemar(2, 10) == mcnemar(10, 2)
+    assert mcnemar(0, 0) == mcnemar(3, 3) == 1.0
+
+
+def test_a_hundred_thousand_questions_take_seconds() -> None:
+    values = np.random.default_rng(0).random(100_000)
+    found = ratio([(value, 1.0) for value in values])
+    assert found.low is not None
+    assert found.high is not None
+    assert found.high - found.low == pytest.approx(2 * 1.96 * values.std() / 100_000**0.5, rel=0.1)
