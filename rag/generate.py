@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.errors import ModelUnusable, OutOfResources
+from rag.prefixes import load_prefix, prefix_key, save_prefix
 from rag.records import Generator, Message, Prompt
 from rag.split import sentence_spans
 
@@ -32,11 +33,15 @@ _ANSWER, _JUDGE = 0, 1  # sequences of the KV cache
 _ABORTED = 2  # llama_decode's status when the abort callback said so
 
 
-def open_generator(name: str, file: Path, *, context_tokens: int, threads: int) -> Generator:
+def open_generator(
+    name: str, file: Path, *, context_tokens: int, threads: int, prefixes: Path | None = None
+) -> Generator:
     """Open the model in a verified file; ``extractive`` needs none."""
     if name == EXTRACTIVE:
         return ExtractiveGenerator(context_tokens)
-    return LlamaGenerator(name, file, context_tokens=context_tokens, threads=threads)
+    return LlamaGenerator(
+        name, file, context_tokens=context_tokens, threads=threads, prefixes=prefixes
+    )
 
 
 class LlamaGenerator:
@@ -47,13 +52,22 @@ class LlamaGenerator:
         file: A verified GGUF file.
         context_tokens: The most tokens that prompt and answer may have together.
         threads: 0 means one a core.
+        prefixes: Where the constant beginnings of prompts are kept; None keeps none.
 
     Raises:
         ModelUnusable: llama.cpp cannot load the file, or it has no chat template.
         OutOfResources: There is not enough memory for it.
     """
 
-    def __init__(self, name: str, file: Path, *, context_tokens: int, threads: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        file: Path,
+        *,
+        context_tokens: int,
+        threads: int = 0,
+        prefixes: Path | None = None,
+    ) -> None:
         import llama_cpp
         from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
@@ -104,6 +118,7 @@ class LlamaGenerator:
         # Kept as an attribute: C holds a pointer to it.
         self._abort = llama_cpp.ggml_abort_callback(lambda _: self._stopped)
         llama_cpp.llama_set_abort_callback(self._ctx, self._abort, None)
+        self._file, self._prefixes = file, prefixes
         self._held: tuple[list[int], list[int]] = ([], [])  # what each sequence holds, in order
         self._batch = llama_cpp.llama_batch_init(_READ_TOKENS, 0, 1)
         self.written = 0
@@ -142,12 +157,14 @@ class LlamaGenerator:
         tokens = self._bos + prompt.tokens
         if len(tokens) >= self.context_tokens:
             raise ValueError(f"a prompt of {len(tokens)} tokens in {self.context_tokens}")
-        same = self._extend(_ANSWER, tokens)
+        same = self._extend(_ANSWER, tokens, constant=len(self._bos) + len(prompt.pieces[0]))
         self.written, self.first_token_at, self.log_probs = 0, 0.0, []
         return same
 
-    def _extend(self, sequence: int, tokens: list[int]) -> int:
-        """Make a sequence hold these tokens; returns how many of them it held already."""
+    def _extend(self, sequence: int, tokens: list[int], *, constant: int) -> int:
+        """Make a sequence hold these tokens; returns how many of them were known already."""
+        if self._prefixes and self._held[sequence][:constant] != tokens[:constant]:
+            self._recall(sequence, tokens[:constant], self._prefixes)
         same = 0
         # The last token is always read again: its logits are what is wanted.
         for old, new in zip(self._held[sequence], tokens[:-1], strict=False):
@@ -158,12 +175,30 @@ class LlamaGenerator:
         self._decode(tokens[same:], sequence)
         return same
 
+    def _recall(self, sequence: int, tokens: list[int], folder: Path) -> None:
+        """Make a sequence hold a constant beginning: from disk, else read, and kept."""
+        c = self._c
+        self._cut(sequence, 0)
+        key = prefix_key(self._file, tokens, runtime=f"{c.__version__} {cpu_features()}")
+        known = load_prefix(folder, key)
+        if known:
+            buffer = (ctypes.c_uint8 * len(known)).from_buffer_copy(known)
+            if c.llama_state_seq_set_data(self._ctx, buffer, len(known), sequence):
+                self._held[sequence].extend(tokens)
+                return
+            self._cut(sequence, 0)
+        self._decode(tokens, sequence)
+        size = int(c.llama_state_seq_get_size(self._ctx, sequence))
+        copied = (ctypes.c_uint8 * size)()
+        if c.llama_state_seq_get_data(self._ctx, copied, size, sequence) == size:
+            save_prefix(folder, key, bytes(copied))
+
     def judge(self, prompt: Prompt, yes: str, no: str) -> float:
         """The log odds for a prompt beside the one that was read, which stays as it is."""
         tokens = self._bos + prompt.tokens
         if len(tokens) > _JUDGE_TOKENS:
             raise ValueError(f"a judgement of {len(tokens)} tokens in {_JUDGE_TOKENS}")
-        self._extend(_JUDGE, tokens)
+        self._extend(_JUDGE, tokens, constant=len(self._bos) + len(prompt.pieces[0]))
         return self.log_odds(yes, no)
 
     def log_odds(self, yes: str, no: str) -> float:

@@ -80,8 +80,13 @@ def load_generator(settings: Settings, consent: Consent) -> Generator:
 
     path = model_path(settings, "llm", consent)
     name = path.stem if path.name else settings.llm
+    folder = models.models_folder(Path(settings.models).expanduser() if settings.models else None)
     return open_generator(
-        name, path, context_tokens=settings.context_tokens, threads=settings.threads
+        name,
+        path,
+        context_tokens=settings.context_tokens,
+        threads=settings.threads,
+        prefixes=folder / ".prefixes",
     )
 
 

@@ -105,6 +105,34 @@ def test_the_constant_prefix_is_read_once(engine: Engine) -> None:
     assert second.stats.prompt_tokens > second.stats.reused_tokens
 
 
+def test_the_constant_prefix_is_kept_on_disk_and_checked(tmp_path: Path) -> None:
+    fetch.pull(models.SMALL_LLM, folder=REAL_MODELS, say=print)
+    file = model(models.SMALL_LLM, "llm")
+
+    def ask(prefixes: Path | None) -> tuple[int, list[str], float]:
+        generator = LlamaGenerator("small", file, context_tokens=2048, prefixes=prefixes)
+        prompt = compose("Who closed the plant?", [], generator=generator, answer_tokens=50)
+        reused = generator.read(prompt)
+        odds = generator.log_odds(" yes", " no")
+        said = list(generator.sentences(" yes\nAnswer:", max_tokens=20, limit=1))
+        generator.close()
+        return reused, said, odds
+
+    constant, said, odds = ask(tmp_path)  # read, and kept
+    (kept,) = tmp_path.glob("*.kv")
+    assert constant > 200
+    from_disk = ask(tmp_path)
+    plain = ask(None)
+    assert plain[0] == 0
+    assert said == from_disk[1] == plain[1]
+    assert odds == pytest.approx(from_disk[2], abs=1e-4) == pytest.approx(plain[2], abs=0.05)
+    damaged = bytearray(kept.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    kept.write_bytes(damaged)
+    assert ask(tmp_path)[1] == said
+    assert kept.read_bytes() != damaged, "it is read and kept again"
+
+
 @pytest.mark.parametrize("name", [models.DEFAULT_LLM, models.SMALL_LLM])
 def test_no_text_becomes_a_control_token(name: str) -> None:
     """Every control token of the vocabulary, spelled out in a document and in a question."""
