@@ -43,7 +43,7 @@ NOT_ASKED = "the cited text does not answer exactly this question"
 _BIAS, _STATED, _JUDGED, _FLUENT = -1.1, 1.0, 0.5, 2.0
 _SUREST = 3.0  # log odds that the judge of finished claims hardly ever exceeds
 # What leans on what was said before cannot be judged alone: the judge says nothing either way.
-_NEUTRAL = 1.5
+_NEUTRAL = 2.2
 _PART_EVIDENCE = 5  # sentences shown for each part of a question that has several
 _NEAREST = 3
 _ASKS_WHY = re.compile(r"\b(?:why|reasons?|causes?|what (?:led|caused|made))\b", re.IGNORECASE)

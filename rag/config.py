@@ -55,10 +55,10 @@ class Settings:
     threads: int = _bounded(0, 0, 256)
     context_tokens: int = _bounded(4096, 512, 131072)
     passages: int = _bounded(12, 1, 200)
-    evidence: int = _bounded(9, 1, 50)
+    evidence: int = _bounded(5, 1, 50)
     max_answer_tokens: int = _bounded(120, 8, 2048)
     max_claims: int = _bounded(3, 1, 20)
-    answer_threshold: float = _bounded(0.5, 0.0, 1.0)
+    answer_threshold: float = _bounded(0.55, 0.0, 1.0)
     support_threshold: float = _bounded(0.5, 0.0, 1.0)
     max_file_mb: float = _bounded(50.0, 0.001, 100000.0)
 

@@ -267,22 +267,29 @@ def _judge(
 
 
 _SOMEBODY = re.compile(r"\b(?:I|we|my|our|he|she|they|his|her|their|it|this|these)\b", re.I)
+_ROLES = set(terms("president minister chancellor ambassador secretary chief head leader mayor"))
+_SAYING = r"(?:said|says|told|tells|added|adding|claimed|claims|argued|argues|explained|explains)"
+_SPEAKER = re.compile(
+    rf"(?:(?:[^\s,“”\"]+\s+){{1,4}}{_SAYING}\b|\b{_SAYING}(?:\s+[^\s,“”\"]+){{1,4}})", re.I
+)
 
 
 def _stranger(claim: str, cited: list[Span], question: str) -> set[str]:
-    """Whom the claim speaks of, where the cited texts speak of others; else nothing.
+    """Whom the claim speaks of, where the text it mainly rests on speaks of others; else nothing.
 
     A question gives a name, and a small model says of it what the sources say of somebody else. A
-    text that opens with another name is about that one; what opens with none ("He said ...", "I
-    promised ...") may be about anybody, and what an author writes is the author's.
+    text that opens with another name, or quotes another speaker, is about that one; what opens
+    with none ("He said ...", "I promised ...") may be about anybody, and what an author writes is
+    the author's.
     """
+    main = cited[0]
     texts = [span.clean for span in cited]
     known = names(f"x {question}") | names(" x ".join(["", *texts, *(s.context for s in cited)]))
-    of = subject(claim, known)
-    if not of or named(of, " ".join([*texts, *(span.document.author for span in cited)])):
+    of = subject(claim, known) - _ROLES
+    if not of or named(of, f"{main.clean} {main.document.author}"):
         return set()
-    openings = [" ".join(text.split()[:_OPENING_WORDS]) for text in texts]
-    if any(_SOMEBODY.search(opening) for opening in openings):
+    opening = " ".join(main.clean.split()[:_OPENING_WORDS])
+    told_of = " x ".join([opening, *_SPEAKER.findall(main.clean)])
+    if _SOMEBODY.search(told_of):
         return set()
-    others = [set(terms(opening)) & known & names(f"x {opening}") for opening in openings]
-    return of if all(others) else set()
+    return of if names(f"x {told_of}") & known else set()

@@ -150,3 +150,37 @@ def test_a_lead_can_be_cited_and_nothing_is_offered_twice() -> None:
 )
 def test_a_claim_is_of_the_kind_that_was_asked_for(question: str, claim: str, fits: bool) -> None:
     assert (not out_of_kind(question, claim)) == fits
+
+
+TRUMP = "On the matter of spending, Trump told the members to reach two percent of their product."
+
+
+@pytest.mark.parametrize(
+    ("claim", "text"),
+    [
+        ("Blinken told the members to reach two percent of their product", TRUMP),
+        ("Xi signed the letters that the two sides exchanged", "On 6 May China and the EU, the two"
+         " sides, exchanged letters that they signed."),
+        ("Oda says the closure is a betrayal", "“The closure is a betrayal,” said Anna Berg."),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_one_is_no_support_for_another(claim: str, text: str) -> None:
+    found = judge(claim, text, question="What did Trump, Blinken, Xi and Oda say or do?")
+    assert found.score < 0.5
+    assert "does not say this of" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("claim", "text"),
+    [
+        ("Trump told the members to reach two percent", TRUMP),
+        ("China wants the new markets of the south", "Beijing wants the new markets of the south."),
+        ("Oda told the members to reach two percent", "He told the members to reach two percent."),
+        ("The President promised to build the bridge again", "I promised to build the bridge"
+         " again, here in Lund."),
+        ("Lithuanian ministers left the old format", "Lithuania's ministers left the old format."),
+    ],
+)  # fmt: skip
+def test_the_same_one_by_another_name_is_no_stranger(claim: str, text: str) -> None:
+    question = "What did Trump, Oda, the President, China and the Lithuanian ministers do?"
+    assert "does not say this of" not in judge(claim, text, question=question).reason
