@@ -2,7 +2,11 @@
 RAG := .venv/bin/rag
 Q ?= Why did the CAI stall?
 
-.PHONY: install ask test check bench clean
+DATA ?= ../shared/data
+SPLIT ?= test
+LIMIT ?= 40
+
+.PHONY: install ask test check bench bench-quality bench-retrieval bench-peers clean
 
 install:  ## a .venv with everything, and the models
 	@scripts/install.sh
@@ -24,6 +28,15 @@ check: install  ## lint and types
 bench: install  ## answer the seeds' gold set with the real models and score it
 	@$(RAG) index seeds --index bench/results/index
 	@$(RAG) eval seeds/gold.jsonl --index bench/results/index --report bench/results/seeds --failures
+
+bench-quality: install  ## answer questions of public sets and score them: DATA=, SPLIT=dev|test, LIMIT=
+	@.venv/bin/python -m bench.quality --data "$(DATA)" --split $(SPLIT) --limit $(LIMIT)
+
+bench-retrieval: install  ## retrieval on public sets beside published baselines: DATA=
+	@.venv/bin/python -m bench.retrieval --data "$(DATA)"
+
+bench-peers: install  ## the product, a naive pipeline and LlamaIndex over the seeds' questions
+	@bench/peers/run.sh seeds/gold.jsonl seeds bench/results/peers/seeds
 
 clean:  ## what was built here; models and compiled wheels in the user's cache stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build dist bench/results

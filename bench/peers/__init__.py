@@ -1,0 +1,1 @@
+"""Other systems over the same documents, questions and models, scored by one scorer."""
