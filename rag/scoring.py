@@ -97,12 +97,12 @@ def _citation(citation: Row, *, gold_spans: list[Row], texts: Texts) -> Row:
     }
 
 
-def _citation_scores(citations: list[Row], gold_spans: list[Row]) -> dict[str, float | None]:
-    valid = sum(c["verbatim"] for c in citations) / len(citations) if citations else None
-    if not gold_spans:
-        return {"valid": valid, "precision": None, "recall": None}
-    return {
-        "valid": valid,
-        "precision": metrics.citation_precision(citations, gold_spans),
-        "recall": metrics.citation_recall(citations, gold_spans),
-    }
+def _citation_scores(citations: list[Row], gold_spans: list[Row]) -> dict[str, float]:
+    """Those that are defined: without gold quotes there is no precision and no recall."""
+    scores = {}
+    if citations:
+        scores["valid"] = sum(c["verbatim"] for c in citations) / len(citations)
+    if gold_spans:
+        scores["precision"] = metrics.citation_precision(citations, gold_spans)
+        scores["recall"] = metrics.citation_recall(citations, gold_spans)
+    return scores

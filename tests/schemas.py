@@ -91,12 +91,7 @@ REPORT_ROW = record(
     status={"enum": ["answered", "unanswerable", "error", None]}, answer=TEXT,
     correct={"type": ["boolean", "null"]}, f1=MAYBE_SHARE, why={"type": "string", "minLength": 1},
     answerability=MAYBE_SHARE, retrieval={"anyOf": [{"type": "null"}, RETRIEVAL]},
-    citation={
-        "anyOf": [
-            {"type": "null"},
-            record(valid=MAYBE_SHARE, precision=MAYBE_SHARE, recall=MAYBE_SHARE),
-        ]
-    },
+    citation={"type": ["object", "null"], "additionalProperties": SHARE},
     claims=ANSWER["properties"]["claims"],
     citations=rows(
         {

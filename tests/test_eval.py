@@ -165,6 +165,10 @@ def test_each_row_says_why_it_was_scored_so(scored: tuple[Path, Path]) -> None:
         "Answered, although the documents do not answer it.",
     ]
     assert [row["correct"] for row in report["rows"]] == [True, False, False, False, None, None]
+    assert [row["citation"] and sorted(row["citation"]) for row in report["rows"]] == [
+        ["precision", "recall", "valid"], ["precision", "recall", "valid"], None, None, None,
+        ["valid"],
+    ]  # fmt: skip
     values = {name: found["value"] for name, found in report["metrics"].items()}
     assert values["answer.correct"] == 0.25
     assert values["refusal.false"] == values["refusal.recall"] == 0.5
