@@ -105,13 +105,15 @@ def record(
         "claims": said,
         "citations": [asdict(by_label[n]) for n in used],
         "retrieved": [
-            {"document": o.document, "start": o.start, "end": o.end} for o in by_label.values()
+            {"document": o.document, "start": o.start, "end": o.end, "score": 1 / rank}
+            for rank, o in enumerate(by_label.values(), 1)
         ],
         "dropped": [],
         "invented_labels": invented,
         "error": None,
         "stats": {"reused_tokens": 0, **stats},
-        "models": {"llm": llm},
+        "models": {"embedder": "", "llm": llm},
+        "index_generation": 0,
     }
 
 
