@@ -41,6 +41,7 @@ def said(text: str) -> list[tuple[str, list[int]]]:
         ("It burned (Source 2). Rain.", [("It burned", [2]), ("Rain", [])]),
         ("It burned [Source 1, Source 3].", [("It burned", [1, 3])]),
         ("There are (1) mills and (2) dams.", [("There are (1) mills and (2) dams", [])]),
+        ("Source 2, line 1, says so.", [("Source 2, line 1, says so", [2])]),
         ("It cost 1.5 million [1].\n\n[2]", [("It cost 1.5 million", [1, 2])]),
         ("It was “old.” [1] Then it burned.", [("It was “old.”", [1]), ("Then it burned", [])]),
     ],

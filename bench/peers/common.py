@@ -39,6 +39,7 @@ _NUMBERS = r"\d+(?:\s*(?:,|;|and|&)\s*(?:Source )?\d+)*"
 _LABELS = re.compile(
     rf"\s*(?:\[(?:Sources? )?({_NUMBERS})\]|\(Sources? ({_NUMBERS})\))", re.IGNORECASE
 )
+_NAMED = re.compile(r"\bSource (\d+)\b")
 _END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"'”’)]))\s+(?=[\"'“‘(]?[A-Z0-9])|\n+")
 _MARK = "\ue000{}\ue001"
 _MARKS = re.compile("\ue000(.*?)\ue001")
@@ -67,14 +68,17 @@ def is_refusal(text: str) -> bool:
 def claims(text: str) -> list[Row]:
     """Sentences with the labels that stand in them, or directly behind their full stop.
 
-    ``[1]``, ``[1, 2]``, ``[Source 1]`` and ``(Source 1)`` are labels; a bare ``(1)`` is not.
+    ``[1]``, ``[1, 2]``, ``[Source 1]`` and ``(Source 1)`` are labels; a bare ``(1)`` is not. A
+    sentence that names ``Source 1`` in its prose cites it too: LlamaIndex shows its passages under
+    such headings, and a small model copies them.
     """
     marked = _LABELS.sub(lambda m: _MARK.format(",".join(re.findall(r"\d+", m[0]))), text)
     # "Fact. [1] Next" cites the fact: the mark goes before the full stop it stands behind.
     marked = _AFTER_STOP.sub(r"\2\1", marked)
     found: list[Row] = []
     for sentence in _END.split(marked):
-        labels = [int(n) for marks in _MARKS.findall(sentence) for n in marks.split(",") if n]
+        labels = [int(n) for marks in _MARKS.findall(sentence) for n in marks.split(",")]
+        labels += [int(n) for n in _NAMED.findall(sentence)]
         bare = " ".join(_MARKS.sub("", sentence).split()).rstrip(" .;")
         if bare:
             found.append({"text": bare, "labels": list(dict.fromkeys(labels)), "verdict": None})
