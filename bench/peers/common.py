@@ -16,17 +16,17 @@ from typing import Any
 Row = dict[str, Any]
 
 # Peers have no status for "the documents do not answer", only prose. An answer that matches one of
-# these counts as a refusal, whatever else it says. Kept here alone, and used for every peer.
+# these counts as a refusal, whatever else it says. Kept here alone, and used for every peer. The
+# first needs the documents for its subject: "China does not provide weapons" is an answer.
 REFUSALS = (
-    r"\b(?:do|does|did) not (?:\w+ )?(?:provide|contain|mention|include|specify|state|say|answer"
-    r"|discuss|give|address|indicate|offer|have)\b",
-    r"\b(?:don't|doesn't|didn't) (?:\w+ )?(?:provide|contain|mention|include|specify|state|say"
-    r"|answer|discuss|give|address|indicate|offer|have)\b",
-    r"\b(?:is|are|was|were) (?:not|never) (?:\w+ )?(?:provided|mentioned|specified|stated|given"
-    r"|included|discussed|available|answered|addressed|helpful)\b",
-    r"\bnot (?:mentioned|specified|stated|provided|answered) in\b",
-    r"\bno (?:\w+ )?(?:information|mention|answer|evidence|details?|data)\b",
-    r"\bnone of the (?:provided )?(?:sources|documents|passages)\b",
+    r"\b(?:sources?|documents?|texts?|passages?|context|articles?|information|excerpts?|it)\b"
+    r"(?: \w+){0,3}? (?:(?:do|does|did) not|(?:do|does|did)n't) (?:\w+ )?(?:provide|contain"
+    r"|mention|include|specify|state|say|answer|discuss|give|address|indicate|offer|have)\b",
+    r"\b(?:is|are|was|were) (?:not|never) (?:\w+ )?(?:provided|mentioned|specified|stated)\b",
+    r"\bnot (?:mentioned|specified|stated|provided|answered|given|included|discussed|available)"
+    r" (?:in|by) (?:the|any|these|those)\b",
+    r"\bno (?:\w+ )?(?:information|mention|answer)\b",
+    r"\bnone of the (?:\w+ )?(?:sources|documents|passages)\b",
     r"\b(?:cannot|can't|could not|can not) be (?:determined|answered|found)\b",
     r"\b(?:cannot|can't|could not|unable to|not able to) (?:answer|determine|provide|find)\b",
     r"\bi (?:don't|do not) know\b",
