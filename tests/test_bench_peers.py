@@ -42,6 +42,7 @@ def said(text: str) -> list[tuple[str, list[int]]]:
         ("It burned (Source 2). Rain.", [("It burned", [2]), ("Rain", [])]),
         ("It burned [Source 1, Source 3].", [("It burned", [1, 3])]),
         ("There are (1) mills and (2) dams.", [("There are (1) mills and (2) dams", [])]),
+        ("Source 2, line 1, says so.", [("Source 2, line 1, says so", [2])]),
         ("It cost 1.5 million [1].\n\n[2]", [("It cost 1.5 million", [1, 2])]),
         ("It was “old.” [1] Then it burned.", [("It was “old.”", [1]), ("Then it burned", [])]),
     ],
@@ -65,6 +66,8 @@ def test_labels_belong_to_the_sentence_they_stand_in_or_behind(
         "I don’t know.",
         "None of the sources are helpful.",
         "The documents do not answer this.",
+        "The price is not given in the sources.",
+        "The sources you gave do not directly state when.",
     ],
 )
 def test_prose_refusals_are_seen(text: str) -> None:
@@ -77,6 +80,9 @@ def test_prose_refusals_are_seen(text: str) -> None:
         "Ada Voss rebuilt it in 1904 [1].",
         "The Parliament did not ratify it [2].",
         "China is not a party to the conflict [1].",
+        "China does not provide weapons to Russia [1].",
+        "The EU does not have a common position, and Paris did not say why [2].",
+        "There is no evidence that the talks failed, he said [1].",
         "He refused to answer reporters [1].",
     ],
 )

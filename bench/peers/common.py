@@ -16,17 +16,17 @@ from typing import Any
 Row = dict[str, Any]
 
 # Peers have no status for "the documents do not answer", only prose. An answer that matches one of
-# these counts as a refusal, whatever else it says. Kept here alone, and used for every peer.
+# these counts as a refusal, whatever else it says. Kept here alone, and used for every peer. The
+# first needs the documents for its subject: "China does not provide weapons" is an answer.
 REFUSALS = (
-    r"\b(?:do|does|did) not (?:\w+ )?(?:provide|contain|mention|include|specify|state|say|answer"
-    r"|discuss|give|address|indicate|offer|have)\b",
-    r"\b(?:don't|doesn't|didn't) (?:\w+ )?(?:provide|contain|mention|include|specify|state|say"
-    r"|answer|discuss|give|address|indicate|offer|have)\b",
-    r"\b(?:is|are|was|were) (?:not|never) (?:\w+ )?(?:provided|mentioned|specified|stated|given"
-    r"|included|discussed|available|answered|addressed|helpful)\b",
-    r"\bnot (?:mentioned|specified|stated|provided|answered) in\b",
-    r"\bno (?:\w+ )?(?:information|mention|answer|evidence|details?|data)\b",
-    r"\bnone of the (?:provided )?(?:sources|documents|passages)\b",
+    r"\b(?:sources?|documents?|texts?|passages?|context|articles?|information|excerpts?|it)\b"
+    r"(?: \w+){0,3}? (?:(?:do|does|did) not|(?:do|does|did)n't) (?:\w+ )?(?:provide|contain"
+    r"|mention|include|specify|state|say|answer|discuss|give|address|indicate|offer|have)\b",
+    r"\b(?:is|are|was|were) (?:not|never) (?:\w+ )?(?:provided|mentioned|specified|stated)\b",
+    r"\bnot (?:mentioned|specified|stated|provided|answered|given|included|discussed|available)"
+    r" (?:in|by) (?:the|any|these|those)\b",
+    r"\bno (?:\w+ )?(?:information|mention|answer)\b",
+    r"\bnone of the (?:\w+ )?(?:sources|documents|passages)\b",
     r"\b(?:cannot|can't|could not|can not) be (?:determined|answered|found)\b",
     r"\b(?:cannot|can't|could not|unable to|not able to) (?:answer|determine|provide|find)\b",
     r"\bi (?:don't|do not) know\b",
@@ -39,6 +39,7 @@ _NUMBERS = r"\d+(?:\s*(?:,|;|and|&)\s*(?:Source )?\d+)*"
 _LABELS = re.compile(
     rf"\s*(?:\[(?:Sources? )?({_NUMBERS})\]|\(Sources? ({_NUMBERS})\))", re.IGNORECASE
 )
+_NAMED = re.compile(r"\bSource (\d+)\b")
 _END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"'”’)]))\s+(?=[\"'“‘(]?[A-Z0-9])|\n+")
 _MARK = "\ue000{}\ue001"
 _MARKS = re.compile("\ue000(.*?)\ue001")
@@ -67,14 +68,17 @@ def is_refusal(text: str) -> bool:
 def claims(text: str) -> list[Row]:
     """Sentences with the labels that stand in them, or directly behind their full stop.
 
-    ``[1]``, ``[1, 2]``, ``[Source 1]`` and ``(Source 1)`` are labels; a bare ``(1)`` is not.
+    ``[1]``, ``[1, 2]``, ``[Source 1]`` and ``(Source 1)`` are labels; a bare ``(1)`` is not. A
+    sentence that names ``Source 1`` in its prose cites it too: LlamaIndex shows its passages under
+    such headings, and a small model copies them.
     """
     marked = _LABELS.sub(lambda m: _MARK.format(",".join(re.findall(r"\d+", m[0]))), text)
     # "Fact. [1] Next" cites the fact: the mark goes before the full stop it stands behind.
     marked = _AFTER_STOP.sub(r"\2\1", marked)
     found: list[Row] = []
     for sentence in _END.split(marked):
-        labels = [int(n) for marks in _MARKS.findall(sentence) for n in marks.split(",") if n]
+        labels = [int(n) for marks in _MARKS.findall(sentence) for n in marks.split(",")]
+        labels += [int(n) for n in _NAMED.findall(sentence)]
         bare = " ".join(_MARKS.sub("", sentence).split()).rstrip(" .;")
         if bare:
             found.append({"text": bare, "labels": list(dict.fromkeys(labels)), "verdict": None})
