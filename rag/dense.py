@@ -9,17 +9,14 @@ FAISS files carry no checksum (a flipped bit can silently return wrong neighbour
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rag.errors import OutOfResources
+from rag.files import replace_file
 from rag.records import FloatMatrix
 from rag.store import Store
 
@@ -94,30 +91,3 @@ def _load(file: Path, identity: str, generation: int) -> DenseIndex | None:
 
     # Only bytes that this program wrote, by their hash, reach the native reader.
     return DenseIndex(faiss.deserialize_index(np.frombuffer(payload, dtype=np.uint8)))
-
-
-def replace_file(file: Path, data: bytes) -> None:
-    """Put a file in place whole or not at all: write, fsync, rename, fsync the folder.
-
-    Raises:
-        OutOfResources: The disk is full; the old file is untouched.
-    """
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
-        folder = os.open(file.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise OutOfResources(
-            f"{file} cannot be written: {error.strerror}", hint="free some space and run again"
-        ) from error

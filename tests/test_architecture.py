@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "terminal": "",
     "words": "",
     "clean": "",
+    "files": "errors",
     # settings and models
     "config": "errors",
     "models": "errors",
@@ -34,7 +35,7 @@ MAY_IMPORT = {
     "split": "records words clean describe",
     "embed": "records errors words",
     "store": "records errors words split",
-    "dense": "records errors store",
+    "dense": "records files store",
     "indexing": "records errors read split store dense",
     # story 2, a question's
     "retrieve": "records errors words store dense",
@@ -47,6 +48,11 @@ MAY_IMPORT = {
     "opening": "records errors config models fetch embed store dense generate answering",
     "doctor": "errors config models store dense opening",
     "render": "records terminal clean indexing answering doctor",
+    # a report as a page
+    "plots": "terminal",
+    "report_rows": "",
+    "report_figures": "plots report_rows",
+    "report": "errors terminal files plots report_rows report_figures",
     "console": "opening",
     "cli": "__init__ records errors terminal config models fetch store indexing opening doctor"
     " render console",
