@@ -217,7 +217,7 @@ def interval(value: float, low: float | None, high: float | None, *, form: Form 
         *_whisker(point, across, 9, 0),
         _point(Series("", ()), across(value), 9, ""),
     ]
-    says = html.escape(f"{_said(point, form)}, on a line from {form(0)} to {form(1)}")
+    says = _text(f"{_said(point, form)}, on a line from {form(0)} to {form(1)}")
     return (
         f'<svg class="interval" viewBox="0 0 200 18" role="img" aria-label="{says}">'
         + "".join(parts)

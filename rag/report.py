@@ -146,6 +146,8 @@ def render(report: dict[str, Any]) -> str:
 
 def _visible(value: object) -> object:
     """What a reader can see of a text; what is already safe for a page stays as it is."""
+    if value is None:
+        return ""
     return value if hasattr(value, "__html__") else printable_lines(str(value))
 
 
@@ -161,7 +163,7 @@ def _page(report: dict[str, Any], rows: list[dict[str, Any]], types: list[str]) 
     counted = Counter(map(type_of, rows))
     gold = report.get("gold") or {}
     return {
-        "gold": gold,
+        "gold_path": gold.get("path") or "",
         "created": _moment(str(report.get("created") or "")),
         "models": report.get("models") or {},
         "judged": report.get("correctness") or "",
@@ -173,6 +175,7 @@ def _page(report: dict[str, Any], rows: list[dict[str, Any]], types: list[str]) 
         "groups": [group for group in groups if group[1]],
         "types": [(name, number, counted[name]) for name, number in kinds.items()],
         "total": len(rows),
+        "answered": any(row.get("status") for row in rows),
         "shortened": room != room_for(0),
         "facts_of_run": _facts_of_run(report, gold),
     }
@@ -238,7 +241,7 @@ def _comparison(
         )  # fmt: skip
         title = "Differences from the earlier report"
         svg = plots.dots(labels, [Series("difference", tuple(points))], x=x, title=title, zero=0.0)
-    anchors = {view["id"]: view for view in views}
+    anchors = {view["key"]: view for view in views}
     flips = [
         {**flip, "view": anchors.get(str(flip.get("id")))} for flip in comparison.get("flips") or ()
     ]

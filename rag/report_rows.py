@@ -14,6 +14,8 @@ Row = dict[str, Any]
 
 _LABEL = re.compile(r"\[(\d{1,4})\]")
 _MANY = 1000  # rows, from which on each is cut shorter
+_NAME = 160  # code points of a file name, a title, a type or an id
+_ALTERNATIVES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Room:
 
 def room_for(rows: int) -> Room:
     """Shorter texts where there are many rows, so that a browser still opens the page."""
-    return Room() if rows <= _MANY else Room(600, 400, 140, 110, 5)
+    return Room() if rows <= _MANY else Room(300, 300, 140, 110, 3)
 
 
 def outcome_of(row: Row) -> Outcome:
@@ -110,22 +112,27 @@ def row_view(row: Row, *, number: int, kind: int, room: Room) -> dict[str, Any]:
     labels = {citation["label"] for citation in citations}
     return {
         "anchor": f"q{number}",
-        "id": str(row.get("id", number)),
+        "key": str(row.get("id", number)),
+        "id": _name(str(row.get("id", number))),
         "outcome": outcome,
-        "type": type_of(row),
+        "type": _name(type_of(row)),
         "kind": kind,
         "question": cut(row.get("question", ""), room.text),
         "why": cut(row.get("why") or "", room.text),
         "answer": answer_parts(cut(row.get("answer") or "", room.text), labels),
         "gold_answer": cut(row["gold_answer"], room.text) if row.get("gold_answer") else "",
-        "facts": row.get("facts") or [],
+        "facts": [_alternatives(group) for group in row.get("facts") or ()],
         "answered": row.get("status") is not None,
         "error": row.get("error"),
         "claims": row.get("claims") or [],
         "citations": citations,
         "gold_left": _gold_left(row, room),
         "dropped": [
-            {**claim, "text": cut(claim.get("text", ""), room.text)}
+            {
+                "text": cut(claim.get("text", ""), room.text),
+                "reason": cut(claim.get("reason") or "", room.text),
+                "score": claim.get("score"),
+            }
             for claim in row.get("dropped") or ()
         ],
         "scores": _scores(row),
@@ -151,6 +158,16 @@ def cut(text: str, most: int) -> str:
     return (text[:most].rsplit(None, 1) or [""])[0] + " …"
 
 
+def _name(text: str) -> str:
+    """A name as it is, or its beginning: a name has no words to cut at."""
+    return text if len(text) <= _NAME else text[: _NAME - 1] + "…"
+
+
+def _alternatives(group: list[str]) -> list[str]:
+    shown = [_name(one) for one in group[:_ALTERNATIVES]]
+    return shown + ["…"] * (len(group) > _ALTERNATIVES)
+
+
 def _cut_front(text: str, most: int) -> str:
     if len(text) <= most:
         return text
@@ -169,8 +186,8 @@ def _place(span: Row) -> str:
 def _citation(citation: Row, room: Room) -> dict[str, Any]:
     return {
         "label": int(citation["label"]),
-        "document": citation["document"],
-        "title": citation.get("title") or "",
+        "document": _name(citation["document"]),
+        "title": _name(citation.get("title") or ""),
         "place": _place(citation),
         "before": _cut_front(citation.get("before") or "", room.context),
         "quote": cut(citation["quote"], room.quote),
@@ -196,7 +213,7 @@ def _gold_left(row: Row, room: Room) -> list[dict[str, Any]]:
             if any(_meet(passage, span) for span in spans)
         ]
         where = f"retrieved at rank {ranks[0]}" if ranks else "not retrieved"
-        left.append({"document": document, "quote": cut(quote, room.quote), "where": where})
+        left.append({"document": _name(document), "quote": cut(quote, room.quote), "where": where})
     return left
 
 
@@ -213,7 +230,7 @@ def _retrieved(row: Row, room: Room) -> dict[str, Any]:
     passages = [
         {
             "rank": rank,
-            "document": passage["document"],
+            "document": _name(passage["document"]),
             "start": passage["start"],
             "end": passage["end"],
             "score": f"{passage.get('score', 0.0):#.4g}",

@@ -12,6 +12,8 @@ _LINE_END = re.compile("\r\n|[\n\r\f\v\x85\u2028\u2029]")
 
 def printable(text: str) -> str:
     """Without control, bidirectional, zero-width and private characters; line ends to spaces."""
+    if text.isprintable():  # none of those: the common case, and hundreds of times faster
+        return text
     return "".join(
         c if unicodedata.category(c) not in _INVISIBLE else (" " if c in _LINE_ENDS else "")
         for c in text
