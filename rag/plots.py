@@ -1,7 +1,7 @@
 """Numbers to SVG pictures that stand in a page: curves, intervals, histograms, shares.
 
 Knows nothing of answers or metrics. A picture has no colours and no fonts of its own: its parts
-carry the classes ``s0`` to ``s5``, ``axis``, ``grid`` and so on, which the page's style sheet draws
+carry the classes ``s0`` to ``s6``, ``axis``, ``grid`` and so on, which the page's style sheet draws
 for light, dark and paper. A series is told by its marker and its dashes too, never by colour alone.
 Every text is made safe and escaped here.
 """
@@ -111,7 +111,7 @@ def curves(series: Sequence[Series], *, x: Axis, y: Axis, title: str, mark: Mark
         # Markers that touch would hide the line.
         parts += [
             _point(one, across(p.x), up(p.value), f"{x.form(p.x)}: {_said(p, y.form)}")
-            for p in one.points[:: math.ceil(len(one.points) / 24)]
+            for p in one.points[:: math.ceil(len(one.points) / 14)]
         ]
     return _picture(parts, title=title, description=_description(series, x, y), height=_HEIGHT)
 

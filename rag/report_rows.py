@@ -45,7 +45,7 @@ OUTCOMES = (
             "Answered, though the documents do not answer", 3),
     Outcome("refused", "refused", "○", "Refused, though the documents answer", 2),
     Outcome("missed", "not found", "✗", "Nothing relevant retrieved", 1),
-    Outcome("unscored", "not scored", "·", "Not scored", 5),
+    Outcome("unscored", "not scored", "·", "Not scored", 6),
     Outcome("declined", "refused rightly", "✓", "Refused rightly", 4),
     Outcome("right", "right", "✓", "Answered rightly", 0),
     Outcome("found", "found", "✓", "Something relevant retrieved", 0),

@@ -218,8 +218,10 @@ def test_every_question_is_there_with_all_that_belongs_to_it() -> None:
 
 def test_the_figures_and_their_intervals_are_there() -> None:
     page = Page(render(report()))
-    for part in ("61%", "51% to 71%, n = 88", "18%", "8% to 28%", "0.88", "4.5 s",
-                 "3.5 s to 5.5 s", "new.plain", "+12.0 points", "+5.0 to +20.0", "−0.100 to +0.100", "0.042"):  # fmt: skip
+    for part in (
+        "61%", "51% to 71%, n = 88", "18%", "8% to 28%", "0.88", "4.5 s", "3.5 s to 5.5 s",
+        "new.plain", "+12.0 points", "+5.0 to +20.0", "−0.100 to +0.100", "0.042",
+    ):  # fmt: skip
         assert part in page.text, part
     assert "citation.recall" not in page.text, "what nothing defines is left out"
     verdicts = [a["class"] for a in page.all("td", "verdict")]
