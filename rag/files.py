@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
-from rag.errors import OutOfResources
+from rag.errors import OutOfResources, UsageError
 
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _SUFFIX_BYTES = 4
 
 
@@ -23,6 +25,7 @@ def replace_file(file: Path, data: bytes | Iterable[bytes]) -> None:
 
     Raises:
         OutOfResources: The disk is full; the old file is untouched.
+        UsageError: The file cannot be written for another reason; the old one is untouched.
     """
     temporary = file.with_name(f".{file.name}.{secrets.token_hex(_SUFFIX_BYTES)}.tmp")
     try:
@@ -39,9 +42,10 @@ def replace_file(file: Path, data: bytes | Iterable[bytes]) -> None:
                 temporary.unlink()
             raise
     except OSError as error:
-        raise OutOfResources(
-            f"{file} cannot be written: {error.strerror}", hint="free some space and run again"
-        ) from error
+        what = f"{file} cannot be written: {error.strerror}"
+        if error.errno in _FULL:
+            raise OutOfResources(what, hint="free some space and run again") from error
+        raise UsageError(what, hint="choose a folder that you may write to") from error
 
 
 def remove_left_over(file: Path) -> None:

@@ -66,7 +66,10 @@ MAY_IMPORT = {
     "compare": "errors resample metrics",
     "calibrate": "errors resample metrics evaluation",
     "scoreboard": "terminal metrics calibrate",
-    "report": "",
+    "plots": "terminal",
+    "report_rows": "",
+    "report_figures": "plots report_rows",
+    "report": "errors terminal files plots report_rows report_figures",
     "evalrun": "errors config store answering gold evaluation compare calibrate scoreboard report"
     " opening",
     # the command line

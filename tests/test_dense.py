@@ -14,8 +14,6 @@ from conftest import SEEDS, IndexBuilder
 
 from rag.dense import FILE, build, open_dense, problem
 from rag.embed import HashEmbedder
-from rag.errors import OutOfResources
-from rag.files import replace_file
 from rag.store import Store, open_index
 
 QUESTIONS = ["Russia and China trade", "sanctions over Xinjiang", "Xi Jinping in France"]
@@ -114,15 +112,10 @@ def test_an_index_without_passages_is_sound(tmp_path: Path, build: IndexBuilder)
     store.close()
 
 
-def test_a_file_is_put_in_place_whole_or_not_at_all(tmp_path: Path, store: Store) -> None:
-    target = tmp_path / "target"
-    replace_file(target, b"old")
-    replace_file(target, b"new")
-    assert target.read_bytes() == b"new"
-    assert [f.name for f in tmp_path.iterdir() if "target" in f.name] == ["target"]
-    target.unlink()
-    (target / "full").mkdir(parents=True)
-    with pytest.raises(OutOfResources, match="cannot be written"):
-        replace_file(target, b"newer")
-    assert [f.name for f in tmp_path.iterdir() if "target" in f.name] == ["target"]
+def test_an_index_can_be_built_without_writing_it(store: Store) -> None:
+    before = (store.folder / FILE).read_bytes()
+    (store.folder / FILE).unlink()
     assert len(build(store, write=False)) == store.counts()["passages"]
+    assert not (store.folder / FILE).exists()
+    build(store)
+    assert (store.folder / FILE).read_bytes() == before
