@@ -56,13 +56,23 @@ def make_query(question: str, *, embedder: Embedder, acronyms: list[Acronym]) ->
 
 
 def expand(question: str, acronyms: list[Acronym]) -> str:
-    """Put ``CAI (Comprehensive Agreement on Investment)`` for ``CAI``, and the other way round."""
+    """Put ``Comprehensive Agreement on Investment (CAI)`` for ``CAI``, and the other way round.
+
+    A short form that documents spell out in several ways is left as it is: in a large corpus the
+    wrong name does more harm than none (see docs/experiments.md).
+    """
     found: dict[str, tuple[int, int, str]] = {}  # short form -> span in the question, new text
+    lowered = question.lower()
+    near = [a for a in acronyms if a.short in question or a.long.lower() in lowered]
+    meanings: dict[str, set[str]] = {acronym.short: set() for acronym in near}
     for acronym in acronyms:
+        if acronym.short in meanings:
+            meanings[acronym.short].add(acronym.long.lower().replace("-", " ").rstrip("s"))
+    for acronym in near:
         short, long = re.escape(acronym.short), re.escape(acronym.long)
         has_short = re.search(rf"\b{short}\b", question)
         has_long = re.search(rf"\b{long}\b", question, re.IGNORECASE)
-        if has_short and not has_long:
+        if has_short and not has_long and len(meanings[acronym.short]) == 1:
             both = f"{acronym.long} ({acronym.short})"
             found.setdefault(acronym.short, (*has_short.span(), both))
         elif has_long and not has_short:

@@ -65,6 +65,15 @@ def test_acronyms_are_expanded_both_ways(question: str, expanded: str) -> None:
     assert expand(question, [ROC, PRC, CAI]) == expanded
 
 
+def test_a_short_form_with_two_meanings_is_left_as_it_is() -> None:
+    other = Acronym("CAI", "Computer-Aided Instruction")
+    assert expand("What is the CAI?", [CAI, other]) == "What is the CAI?"
+    long = "What is the comprehensive agreement on investment?"
+    assert "(CAI)" in expand(long, [CAI, other])
+    again = Acronym("CAI", "comprehensive agreement on investments")
+    assert "Agreement" in expand("What is the CAI?", [CAI, again]), "the same in the plural"
+
+
 def test_both_forms_find_the_same_passage(opened: tuple[Store, DenseIndex]) -> None:
     store, _ = opened
     assert {a.short for a in store.acronyms()} == {"BRI", "CAI", "EU", "PRC"}
