@@ -171,7 +171,7 @@ def _page(report: dict[str, Any], rows: list[dict[str, Any]], types: list[str]) 
         "headlines": [_metric(name, metrics[name]) for name in _HEADLINES if name in metrics][:6],
         "shares": outcome_shares(rows),
         "figures": figures(report, metrics, rows),
-        "comparison": _comparison(report.get("comparison"), views),
+        "comparison": _comparison(report.get("baseline"), views),
         "groups": [group for group in groups if group[1]],
         "types": [(name, number, counted[name]) for name, number in kinds.items()],
         "total": len(rows),
@@ -207,17 +207,20 @@ _FORMS: dict[str, Callable[[float], str]] = {
 
 
 def _comparison(
-    comparison: dict[str, Any] | None, views: list[dict[str, Any]]
+    baseline: dict[str, Any] | None, views: list[dict[str, Any]]
 ) -> dict[str, Any] | None:
     """Differences from an earlier report, over the questions that both have."""
-    if not comparison:
+    if not baseline:
         return None
-    lines, labels, points = [], list[str](), list[Point]()
-    for name, change in (comparison.get("metrics") or {}).items():
-        difference, low, high = (change.get(key) for key in ("difference", "low", "high"))
+    lines, same, labels, points = [], list[str](), list[str](), list[Point]()
+    for name, change in (baseline.get("differences") or {}).items():
+        difference, low, high = (change.get(key) for key in ("value", "low", "high"))
         if not (known(difference) and known(low) and known(high)):
             continue
         meaning = MEANINGS.get(name) or Meaning(name, "", "ms" if "_ms" in name else "score")
+        if difference == low == high == 0:
+            same.append(meaning.name)
+            continue
         better = "no clear difference"
         if low > 0 or high < 0:
             better = "worse" if (low > 0) == meaning.smaller_is_better else "better"
@@ -243,14 +246,16 @@ def _comparison(
         svg = plots.dots(labels, [Series("difference", tuple(points))], x=x, title=title, zero=0.0)
     anchors = {view["key"]: view for view in views}
     flips = [
-        {**flip, "view": anchors.get(str(flip.get("id")))} for flip in comparison.get("flips") or ()
+        {**flip, "view": anchors.get(str(flip.get("id")))} for flip in baseline.get("flipped") or ()
     ]
     return {
-        "with": comparison.get("with") or "",
-        "paired": comparison.get("paired"),
+        "path": baseline.get("path") or "",
+        "paired": baseline.get("paired"),
+        "same_gold": baseline.get("same_gold", True),
         "lines": lines,
+        "same": ", ".join(same),
         "svg": svg,
-        "p": comparison.get("mcnemar_p"),
+        "p": (baseline.get("mcnemar") or {}).get("p"),
         "gained": [flip for flip in flips if flip.get("now") == "right"],
         "lost": [flip for flip in flips if flip.get("now") != "right"],
     }

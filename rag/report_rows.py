@@ -277,6 +277,6 @@ def _times(stats: Row) -> str:
 
 def seconds(milliseconds: float) -> str:
     """A time as it is read."""
-    if milliseconds < 100:
+    if milliseconds < 1000:
         return f"{milliseconds:.0f} ms"
     return f"{milliseconds / 1000:.{1 if milliseconds < 99_950 else 0}f} s"

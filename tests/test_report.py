@@ -100,16 +100,21 @@ def report(text: str = "plain") -> Json:
             f"fact {text}": {"n": 5, "correct": rate(0.7), "refused": rate(0.2)},
             "unanswerable": {"n": 2, "correct": None, "refused": rate(0.5)},
         },
-        "comparison": {
-            "with": text, "paired": 7, "mcnemar_p": 0.0421,
-            "metrics": {"answer.correct": {"difference": 0.12, "low": 0.05, "high": 0.2},
-                        "refusal.false": {"difference": 0.12, "low": 0.05, "high": 0.2},
-                        "citation.recall": {"difference": None, "low": None, "high": None},
-                        f"new.{text}": {"difference": -0.01, "low": -0.1, "high": 0.1}},
-            "flips": [{"id": f"id2 {text}", "question": text, "now": "wrong", "why": text,
-                       "why_before": text},
-                      {"id": "gone", "question": text, "now": "right", "why": text,
-                       "why_before": text}],
+        "baseline": {
+            "path": text, "paired": 7, "same_gold": False,
+            "mcnemar": {"gained": 1, "lost": 1, "p": 0.0421},
+            "differences": {
+                "answer.correct": {"value": 0.12, "low": 0.05, "high": 0.2, "n": 7},
+                "refusal.false": {"value": 0.12, "low": 0.05, "high": 0.2, "n": 7},
+                "citation.valid": {"value": 0.0, "low": 0.0, "high": 0.0, "n": 7},
+                "citation.recall": {"value": None, "low": None, "high": None, "n": 0},
+                f"new.{text}": {"value": -0.01, "low": -0.1, "high": 0.1, "n": 7},
+            },
+            "flipped": [
+                {"id": f"id2 {text}", "question": text, "now": "wrong", "why": text,
+                 "why_before": text},
+                {"id": "gone", "question": text, "now": "right", "why": text, "why_before": text},
+            ],
         },
         "rows": rows(text),
     }  # fmt: skip
@@ -221,6 +226,7 @@ def test_the_figures_and_their_intervals_are_there() -> None:
     for part in (
         "61%", "51% to 71%, n = 88", "18%", "8% to 28%", "0.88", "4.5 s", "3.5 s to 5.5 s",
         "new.plain", "+12.0 points", "+5.0 to +20.0", "−0.100 to +0.100", "0.042",
+        "not the same file", "The same as before: Quotes verbatim.",
     ):  # fmt: skip
         assert part in page.text, part
     assert "citation.recall" not in page.text, "what nothing defines is left out"
@@ -255,7 +261,7 @@ def test_the_pictures_show_the_report() -> None:
 
 
 @pytest.mark.parametrize(
-    "missing", ["gold", "settings", "models", "metrics", "curves", "by_type", "rows", "comparison"]
+    "missing", ["gold", "settings", "models", "metrics", "curves", "by_type", "rows", "baseline"]
 )
 def test_what_is_missing_is_left_out(missing: str) -> None:
     whole = report()
@@ -276,7 +282,7 @@ def test_a_report_of_retrieval_alone() -> None:
             citation=None, claims=[], citations=[], dropped=[], stats={}, error=None,
         )  # fmt: skip
     only["rows"][1]["retrieved"] = []
-    only.update(metrics={"retrieval.recall@5": rate(0.8)}, by_type=None, comparison=None)
+    only.update(metrics={"retrieval.recall@5": rate(0.8)}, by_type=None, baseline=None)
     only["curves"] = {"recall": only["curves"]["recall"], "refusal": None}
     page = Page(render(only))
     assert "How good is the search?" in page.text
