@@ -9,11 +9,11 @@ import io
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from rag import __version__, console
+from rag import __version__, console, flags, many
 from rag.errors import (
     IndexUnusable,
     InputUnreadable,
@@ -25,11 +25,7 @@ from rag.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rag.answering import Engine
     from rag.config import Settings
-    from rag.gold import GoldSet
     from rag.records import Citation, Claim
 
 app = typer.Typer(
@@ -41,22 +37,6 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="Fetch, list and verify models.", rich_markup_mode=None)
 app.add_typer(models_app, name="models")
-
-IndexFlag = Annotated[str | None, typer.Option("--index", metavar="DIR", help="Index folder.")]
-ConfigFlag = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="Settings file (rag.toml).")
-]
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
-QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
-OfflineFlag = Annotated[
-    bool | None, typer.Option("--offline/--online", help="Never fetch anything.")
-]
-EmbedderFlag = Annotated[
-    str | None, typer.Option("--embedder", help="Catalogue name, folder, hub name, or hash.")
-]
-LlmFlag = Annotated[
-    str | None, typer.Option("--llm", help="Catalogue name, GGUF file, or extractive.")
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -85,15 +65,15 @@ def index(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit 4 if any file is skipped.")
     ] = False,
-    index_dir: IndexFlag = None,
-    embedder: EmbedderFlag = None,
-    config: ConfigFlag = None,
-    as_json: JsonFlag = False,
-    quiet: QuietFlag = False,
-    offline: OfflineFlag = None,
+    index_dir: flags.IndexFlag = None,
+    embedder: flags.EmbedderFlag = None,
+    config: flags.ConfigFlag = None,
+    as_json: flags.JsonFlag = False,
+    quiet: flags.QuietFlag = False,
+    offline: flags.OfflineFlag = None,
 ) -> None:
     """Build or refresh the index."""
-    settings = _settings(config, index=index_dir, embedder=embedder, offline=offline)
+    settings = flags.settings(config, index=index_dir, embedder=embedder, offline=offline)
     from rag.indexing import build_index
     from rag.opening import embedder_name, load_embedder, model_path
     from rag.render import index_json, index_text
@@ -122,12 +102,12 @@ def index(
 
 @app.command()
 def status(
-    index_dir: IndexFlag = None,
-    config: ConfigFlag = None,
-    as_json: JsonFlag = False,
+    index_dir: flags.IndexFlag = None,
+    config: flags.ConfigFlag = None,
+    as_json: flags.JsonFlag = False,
 ) -> None:
     """Show what is indexed, with which models, how large, and whether it is sound."""
-    settings = _settings(config, index=index_dir)
+    settings = flags.settings(config, index=index_dir)
     from rag.doctor import index_status
     from rag.render import status_json, status_text
 
@@ -146,15 +126,15 @@ def search(
     explain: Annotated[
         bool, typer.Option("--explain", help="Each stage's rank and score.")
     ] = False,
-    index_dir: IndexFlag = None,
-    embedder: EmbedderFlag = None,
-    config: ConfigFlag = None,
-    as_json: JsonFlag = False,
-    quiet: QuietFlag = False,
-    offline: OfflineFlag = None,
+    index_dir: flags.IndexFlag = None,
+    embedder: flags.EmbedderFlag = None,
+    config: flags.ConfigFlag = None,
+    as_json: flags.JsonFlag = False,
+    quiet: flags.QuietFlag = False,
+    offline: flags.OfflineFlag = None,
 ) -> None:
     """Find passages: retrieval only."""
-    settings = _settings(config, index=index_dir, embedder=embedder, offline=offline)
+    settings = flags.settings(config, index=index_dir, embedder=embedder, offline=offline)
     from rag.opening import open_engine
     from rag.render import search_json, search_text
 
@@ -173,19 +153,19 @@ def ask(
     show_dropped: Annotated[
         bool, typer.Option("--show-dropped", help="Also what was withheld, and why.")
     ] = False,
-    index_dir: IndexFlag = None,
-    embedder: EmbedderFlag = None,
-    llm: LlmFlag = None,
-    config: ConfigFlag = None,
-    as_json: JsonFlag = False,
-    quiet: QuietFlag = False,
-    offline: OfflineFlag = None,
+    index_dir: flags.IndexFlag = None,
+    embedder: flags.EmbedderFlag = None,
+    llm: flags.LlmFlag = None,
+    config: flags.ConfigFlag = None,
+    as_json: flags.JsonFlag = False,
+    quiet: flags.QuietFlag = False,
+    offline: flags.OfflineFlag = None,
 ) -> None:
     """Answer one question, every sentence with its source."""
     question = _valid(question)
     if not question.strip():
         raise UsageError("the question is empty", hint='ask something: rag ask "Why …?"')
-    settings = _settings(config, index=index_dir, embedder=embedder, llm=llm, offline=offline)
+    settings = flags.settings(config, index=index_dir, embedder=embedder, llm=llm, offline=offline)
     from rag.opening import open_engine
     from rag.render import answer_json
 
@@ -222,149 +202,19 @@ def ask(
         console.note("\n" + render.summary_text(answer))
 
 
-@app.command("eval")
-def evaluate(
-    gold: Annotated[Path, typer.Argument(help="Gold set: JSONL, one question a line.")],
-    answers: Annotated[
-        Path | None,
-        typer.Option("--answers", metavar="OUT", help="Score these; what is missing is added."),
-    ] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option("--report", metavar="DIR", help="Write report.json and report.html there."),
-    ] = None,
-    retrieval: Annotated[
-        bool, typer.Option("--retrieval", help="Score retrieval only, without language model.")
-    ] = False,
-    baseline: Annotated[
-        Path | None,
-        typer.Option("--baseline", metavar="OTHER", help="Compare with an earlier report."),
-    ] = None,
-    gate: Annotated[
-        Path | None,
-        typer.Option("--gate", metavar="FILE", help="Exit 1 where these thresholds are not met."),
-    ] = None,
-    calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="Choose answer_threshold and write it down.")
-    ] = False,
-    max_false_refusals: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="With --calibrate: most answerable questions refused."),
-    ] = 0.05,
-    failures: Annotated[
-        bool, typer.Option("--failures", help="Also each question with a wrong outcome.")
-    ] = False,
-    index_dir: IndexFlag = None,
-    embedder: EmbedderFlag = None,
-    llm: LlmFlag = None,
-    config: ConfigFlag = None,
-    as_json: JsonFlag = False,
-    quiet: QuietFlag = False,
-    offline: OfflineFlag = None,
-) -> None:
-    """Score answers against a gold set."""
-    settings = _settings(
-        config, index=index_dir, embedder=embedder, llm=llm, offline=offline,
-        answer_threshold=0.0 if calibrate else None,  # a claim to weigh for every question
-    )  # fmt: skip
-    from rag.evalrun import Request, run
-    from rag.opening import open_engine
-
-    def engine(generate: bool) -> Engine:
-        consent = console.consent(quiet=quiet or as_json)
-        return open_engine(settings, consent, generate=generate)
-
-    with console.progress("evaluating", quiet=quiet or as_json, unit="questions") as tell:
-
-        def progress(done: int, total: int) -> None:
-            tell("", done, total)
-
-        found = run(
-            Request(gold, answers, report, retrieval, baseline, gate, calibrate,
-                    max_false_refusals, config, failures),
-            settings,
-            open_engine=engine,
-            answers_for=lambda asked, out: _answers_for(
-                asked, out, settings, quiet=quiet or as_json
-            ),
-            progress=progress,
-        )  # fmt: skip
-    console.out(json.dumps(found.report, ensure_ascii=False) if as_json else found.text)
-    if not quiet:
-        for note in found.notes:
-            console.note(note)
-    if found.error:
-        raise found.error
-    if not found.met:
-        raise typer.Exit(1)
-
-
-@app.command()
-def batch(
-    questions: Annotated[Path, typer.Argument(help="A .txt, .csv or .jsonl file of questions.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="Answers, as JSONL.")],
-    form: Annotated[
-        Literal["jsonl", "csv", "md"],
-        typer.Option("--format", help="What OUT is: csv and md are for people."),
-    ] = "jsonl",
-    retry_errors: Annotated[
-        bool, typer.Option("--retry-errors", help="Answer again what failed before.")
-    ] = False,
-    index_dir: IndexFlag = None,
-    embedder: EmbedderFlag = None,
-    llm: LlmFlag = None,
-    config: ConfigFlag = None,
-    as_json: JsonFlag = False,
-    quiet: QuietFlag = False,
-    offline: OfflineFlag = None,
-) -> None:
-    """Answer a file of questions; run again, it goes on where it stopped."""
-    settings = _settings(config, index=index_dir, embedder=embedder, llm=llm, offline=offline)
-    from contextlib import closing
-
-    from rag.batch import read_questions, run_batch
-    from rag.opening import fingerprint, open_engine
-    from rag.render import batch_json, batch_text
-    from rag.store import open_index
-
-    rows = read_questions(questions)
-    silent = quiet or as_json
-
-    def engine() -> Engine:
-        with console.busy("loading the index and the models …", quiet=silent):
-            return open_engine(settings, console.consent(quiet=silent), store=store)
-
-    with (
-        closing(open_index(Path(settings.index))) as store,
-        console.progress("answering", quiet=silent, unit="questions", pace=True) as tell,
-    ):
-        report = run_batch(
-            rows,
-            out=out,
-            settings=fingerprint(settings, store),
-            open_engine=engine,
-            progress=tell,
-            form=form,
-            retry_errors=retry_errors,
-            question_file=questions,
-        )
-    console.out(batch_json(report, str(out)) if as_json else batch_text(report, str(out)))
-    if report.failed and not silent:
-        console.note(
-            f"{report.failed:,} failed: each row's error says why;"
-            " again with --retry-errors answers them anew"
-        )
+app.command("eval")(many.evaluate)
+app.command()(many.batch)
 
 
 @app.command()
 def doctor(
-    index_dir: IndexFlag = None,
-    config: ConfigFlag = None,
-    as_json: JsonFlag = False,
-    quiet: QuietFlag = False,
+    index_dir: flags.IndexFlag = None,
+    config: flags.ConfigFlag = None,
+    as_json: flags.JsonFlag = False,
+    quiet: flags.QuietFlag = False,
 ) -> None:
     """Check that this machine is ready, and say what to do where it is not."""
-    settings = _settings(config, index=index_dir)
+    settings = flags.settings(config, index=index_dir)
     from rag.doctor import examine
     from rag.render import findings_json, findings_text
 
@@ -380,12 +230,12 @@ def models_pull(
     names: Annotated[
         list[str] | None, typer.Argument(help="Catalogue or hub names; default: those configured.")
     ] = None,
-    config: ConfigFlag = None,
-    quiet: QuietFlag = False,
-    offline: OfflineFlag = None,
+    config: flags.ConfigFlag = None,
+    quiet: flags.QuietFlag = False,
+    offline: flags.OfflineFlag = None,
 ) -> None:
     """Fetch models and verify them."""
-    settings = _settings(config, offline=offline)
+    settings = flags.settings(config, offline=offline)
     from rag import fetch
 
     folder = _models_folder(settings)
@@ -400,9 +250,9 @@ def models_pull(
 
 
 @models_app.command("list")
-def models_list(config: ConfigFlag = None, as_json: JsonFlag = False) -> None:
+def models_list(config: flags.ConfigFlag = None, as_json: flags.JsonFlag = False) -> None:
     """List the catalogue, and which of it is on this machine."""
-    settings = _settings(config)
+    settings = flags.settings(config)
     from dataclasses import asdict
 
     from rag import models
@@ -423,11 +273,11 @@ def models_verify(
     names: Annotated[
         list[str] | None, typer.Argument(help="Catalogue names; default: all that are here.")
     ] = None,
-    config: ConfigFlag = None,
-    quiet: QuietFlag = False,
+    config: flags.ConfigFlag = None,
+    quiet: flags.QuietFlag = False,
 ) -> None:
     """Hash models in full and compare with the pinned sums."""
-    settings = _settings(config)
+    settings = flags.settings(config)
     from rag import models
 
     folder = _models_folder(settings)
@@ -511,47 +361,6 @@ def _fail(error: RagError, *, debug: bool) -> NoReturn:
         f"error: {printable(error.message)}\nhint: {printable(error.hint) or 'see: rag doctor'}"
     )
     sys.exit(error.exit_code)
-
-
-def _settings(config: Path | None, **flags: Any) -> Settings:
-    from rag.config import load
-
-    return load(config_file=config, flags=flags)
-
-
-def _answers_for(
-    gold: GoldSet, out: Path, settings: Settings, *, quiet: bool
-) -> Iterator[dict[str, Any]]:
-    """The answers to a gold set in order; those that ``out`` does not hold are made and added."""
-    from contextlib import closing
-
-    from rag.batch import Question, run_batch, run_file
-    from rag.evaluation import read_answers
-    from rag.opening import fingerprint, open_engine
-    from rag.store import open_index
-
-    try:
-        complete = out.exists() and sum(1 for _ in read_answers(out)) >= len(gold.questions)
-    except InputUnreadable:
-        complete = False  # of a run that was killed: its torn last line is mended
-    if out.exists() and not run_file(out).exists():
-        complete = True  # made elsewhere: scored as it is
-    if not complete:
-        with (
-            closing(open_index(Path(settings.index))) as store,
-            console.progress("answering", quiet=quiet, unit="questions", pace=True) as tell,
-        ):
-            run_batch(
-                [Question(n, row.id, row.question, {}, None) for n, row in
-                 enumerate(gold.questions, 1)],
-                out=out,
-                settings=fingerprint(settings, store),
-                open_engine=lambda: open_engine(
-                    settings, console.consent(quiet=quiet), store=store
-                ),
-                progress=tell,
-            )  # fmt: skip
-    yield from read_answers(out)
 
 
 def _models_folder(settings: Settings) -> Path:

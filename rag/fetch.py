@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from rag.errors import ModelUnusable, OutOfResources, RagError
+from rag.files import sync
 from rag.models import (
     CATALOGUE,
     DEFAULT_EMBEDDER,
@@ -177,9 +178,9 @@ class _Parts:
             if wrong := longer or wrong_hash(part, file.sha256):
                 self.discard(name)
                 raise _WrongBytes(f"{name}: {wrong}")
-            _sync(part)
+            sync(part)
             part.replace(self.home / name)
-            _sync(part.parent)
+            sync(part.parent)
 
     def _path(self, name: str) -> Path:
         return self.home / f"{name}.part"
@@ -312,9 +313,9 @@ def _fetch_snapshot(name: str, home: Path, endpoint: str | None) -> None:
         raise ModelUnusable(what, hint=hint) from error
     shutil.rmtree(staging / ".cache", ignore_errors=True)  # the client's notes on its download
     for path in (*staging.rglob("*"), staging):
-        _sync(path)
+        sync(path)
     staging.rename(home)
-    _sync(home.parent)
+    sync(home.parent)
 
 
 # --- small helpers
@@ -378,15 +379,6 @@ def _only_one(home: Path, name: str) -> Iterator[None]:
             what = f"another process is fetching {name}"
             raise ModelUnusable(what, hint="wait for it, then run the same again") from None
         yield
-
-
-def _sync(path: Path) -> None:
-    """Make a file's bytes, or a folder's names, outlast a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _one_line(what: object) -> str:

@@ -36,7 +36,7 @@ def replace_file(file: Path, data: bytes | Iterable[bytes]) -> None:
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.replace(file)
-            sync_folder(file.parent)
+            sync(file.parent)
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink()
@@ -55,9 +55,9 @@ def remove_left_over(file: Path) -> None:
         left.unlink(missing_ok=True)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make new and renamed files of a folder survive a loss of power."""
-    handle = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make a file's bytes, or a folder's names, survive a loss of power."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

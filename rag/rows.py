@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rag.errors import IndexBusy, OutOfResources, UsageError
-from rag.files import remove_left_over, replace_file, sync_folder
+from rag.files import remove_left_over, replace_file, sync
 from rag.questions import Question
 from rag.terminal import printable
 
@@ -124,7 +124,7 @@ def claimed(files: Files, settings: dict[str, object]) -> Iterator[None]:
             else:
                 files.again.unlink(missing_ok=True)
                 _write_run(lock, wanted)
-                sync_folder(files.run.parent)
+                sync(files.run.parent)
             for file in (files.out, files.answers):
                 remove_left_over(file)
         yield
@@ -333,7 +333,7 @@ def appending(file: Path, size: int) -> Iterator[Callable[[bytes], None]]:
         with _out_of_disk(file):
             if os.fstat(handle).st_size > size:
                 os.ftruncate(handle, size)
-            sync_folder(file.parent)
+            sync(file.parent)
         yield append
         with _out_of_disk(file):
             os.fsync(handle)
@@ -375,4 +375,4 @@ def put_in_place(files: Files, places: Sequence[int]) -> None:
 
     replace_file(files.answers, merged())
     files.again.unlink()
-    sync_folder(files.again.parent)
+    sync(files.again.parent)

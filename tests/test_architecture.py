@@ -28,7 +28,7 @@ MAY_IMPORT = {
     # settings and models
     "config": "errors",
     "models": "errors",
-    "fetch": "errors models",
+    "fetch": "errors files models",
     # story 1, a document's
     "read": "records errors terminal",
     "describe": "records words clean",
@@ -74,8 +74,11 @@ MAY_IMPORT = {
     " opening",
     # the command line
     "console": "opening",
-    "cli": "__init__ records errors terminal config models fetch store indexing answering gold"
-    " evaluation opening doctor render batch evalrun console",
+    "flags": "config",
+    "many": "errors config store answering gold evaluation opening render batch evalrun console"
+    " flags",
+    "cli": "__init__ records errors terminal config models fetch store indexing opening doctor"
+    " render console flags many",
     "__main__": "cli",
 }
 HEAVY = (

@@ -1,0 +1,34 @@
+"""The flags that commands share, and what they and all other layers of settings add up to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rag.config import Settings
+
+IndexFlag = Annotated[str | None, typer.Option("--index", metavar="DIR", help="Index folder.")]
+ConfigFlag = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Settings file (rag.toml).")
+]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+OfflineFlag = Annotated[
+    bool | None, typer.Option("--offline/--online", help="Never fetch anything.")
+]
+EmbedderFlag = Annotated[
+    str | None, typer.Option("--embedder", help="Catalogue name, folder, hub name, or hash.")
+]
+LlmFlag = Annotated[
+    str | None, typer.Option("--llm", help="Catalogue name, GGUF file, or extractive.")
+]
+
+
+def settings(config: Path | None, **flags: Any) -> Settings:
+    """Settings of every layer; ``flags`` that are None were not given."""
+    from rag.config import load
+
+    return load(config_file=config, flags=flags)

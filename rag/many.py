@@ -1,0 +1,186 @@
+"""The commands over many questions: ``rag batch`` and ``rag eval``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from rag import console, flags
+from rag.errors import InputUnreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rag.answering import Engine
+    from rag.config import Settings
+    from rag.gold import GoldSet
+
+
+def evaluate(
+    gold: Annotated[Path, typer.Argument(help="Gold set: JSONL, one question a line.")],
+    answers: Annotated[
+        Path | None,
+        typer.Option("--answers", metavar="OUT", help="Score these; what is missing is added."),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="DIR", help="Write report.json and report.html there."),
+    ] = None,
+    retrieval: Annotated[
+        bool, typer.Option("--retrieval", help="Score retrieval only, without language model.")
+    ] = False,
+    baseline: Annotated[
+        Path | None,
+        typer.Option("--baseline", metavar="OTHER", help="Compare with an earlier report."),
+    ] = None,
+    gate: Annotated[
+        Path | None,
+        typer.Option("--gate", metavar="FILE", help="Exit 1 where these thresholds are not met."),
+    ] = None,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Choose answer_threshold and write it down.")
+    ] = False,
+    max_false_refusals: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="With --calibrate: most answerable questions refused."),
+    ] = 0.05,
+    failures: Annotated[
+        bool, typer.Option("--failures", help="Also each question with a wrong outcome.")
+    ] = False,
+    index_dir: flags.IndexFlag = None,
+    embedder: flags.EmbedderFlag = None,
+    llm: flags.LlmFlag = None,
+    config: flags.ConfigFlag = None,
+    as_json: flags.JsonFlag = False,
+    quiet: flags.QuietFlag = False,
+    offline: flags.OfflineFlag = None,
+) -> None:
+    """Score answers against a gold set."""
+    settings = flags.settings(
+        config, index=index_dir, embedder=embedder, llm=llm, offline=offline,
+        answer_threshold=0.0 if calibrate else None,  # a claim to weigh for every question
+    )  # fmt: skip
+    from rag.evalrun import Request, run
+    from rag.opening import open_engine
+
+    def engine(generate: bool) -> Engine:
+        consent = console.consent(quiet=quiet or as_json)
+        return open_engine(settings, consent, generate=generate)
+
+    with console.progress("evaluating", quiet=quiet or as_json, unit="questions") as tell:
+
+        def progress(done: int, total: int) -> None:
+            tell("", done, total)
+
+        found = run(
+            Request(gold, answers, report, retrieval, baseline, gate, calibrate,
+                    max_false_refusals, config, failures),
+            settings,
+            open_engine=engine,
+            answers_for=lambda asked, out: _answers_for(
+                asked, out, settings, quiet=quiet or as_json
+            ),
+            progress=progress,
+        )  # fmt: skip
+    console.out(json.dumps(found.report, ensure_ascii=False) if as_json else found.text)
+    if not quiet:
+        for note in found.notes:
+            console.note(note)
+    if found.error:
+        raise found.error
+    if not found.met:
+        raise typer.Exit(1)
+
+
+def batch(
+    questions: Annotated[Path, typer.Argument(help="A .txt, .csv or .jsonl file of questions.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="Answers, as JSONL.")],
+    form: Annotated[
+        Literal["jsonl", "csv", "md"],
+        typer.Option("--format", help="What OUT is: csv and md are for people."),
+    ] = "jsonl",
+    retry_errors: Annotated[
+        bool, typer.Option("--retry-errors", help="Answer again what failed before.")
+    ] = False,
+    index_dir: flags.IndexFlag = None,
+    embedder: flags.EmbedderFlag = None,
+    llm: flags.LlmFlag = None,
+    config: flags.ConfigFlag = None,
+    as_json: flags.JsonFlag = False,
+    quiet: flags.QuietFlag = False,
+    offline: flags.OfflineFlag = None,
+) -> None:
+    """Answer a file of questions; run again, it goes on where it stopped."""
+    settings = flags.settings(config, index=index_dir, embedder=embedder, llm=llm, offline=offline)
+    from contextlib import closing
+
+    from rag.batch import read_questions, run_batch
+    from rag.opening import fingerprint, open_engine
+    from rag.render import batch_json, batch_text
+    from rag.store import open_index
+
+    rows = read_questions(questions)
+    silent = quiet or as_json
+
+    def engine() -> Engine:
+        with console.busy("loading the index and the models …", quiet=silent):
+            return open_engine(settings, console.consent(quiet=silent), store=store)
+
+    with (
+        closing(open_index(Path(settings.index))) as store,
+        console.progress("answering", quiet=silent, unit="questions", pace=True) as tell,
+    ):
+        report = run_batch(
+            rows,
+            out=out,
+            settings=fingerprint(settings, store),
+            open_engine=engine,
+            progress=tell,
+            form=form,
+            retry_errors=retry_errors,
+            question_file=questions,
+        )
+    console.out(batch_json(report, str(out)) if as_json else batch_text(report, str(out)))
+    if report.failed and not silent:
+        console.note(
+            f"{report.failed:,} failed: each row's error says why;"
+            " again with --retry-errors answers them anew"
+        )
+
+
+def _answers_for(
+    gold: GoldSet, out: Path, settings: Settings, *, quiet: bool
+) -> Iterator[dict[str, Any]]:
+    """The answers to a gold set in order; those that ``out`` does not hold are made and added."""
+    from contextlib import closing
+
+    from rag.batch import Question, run_batch, run_file
+    from rag.evaluation import read_answers
+    from rag.opening import fingerprint, open_engine
+    from rag.store import open_index
+
+    try:
+        complete = out.exists() and sum(1 for _ in read_answers(out)) >= len(gold.questions)
+    except InputUnreadable:
+        complete = False  # of a run that was killed: its torn last line is mended
+    if out.exists() and not run_file(out).exists():
+        complete = True  # made elsewhere: scored as it is
+    if not complete:
+        with (
+            closing(open_index(Path(settings.index))) as store,
+            console.progress("answering", quiet=quiet, unit="questions", pace=True) as tell,
+        ):
+            run_batch(
+                [Question(n, row.id, row.question, {}, None) for n, row in
+                 enumerate(gold.questions, 1)],
+                out=out,
+                settings=fingerprint(settings, store),
+                open_engine=lambda: open_engine(
+                    settings, console.consent(quiet=quiet), store=store
+                ),
+                progress=tell,
+            )  # fmt: skip
+    yield from read_answers(out)
