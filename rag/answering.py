@@ -42,9 +42,9 @@ NOT_ASKED = "the cited text does not answer exactly this question"
 # tokens. Chosen on bench/sets/nearmiss.jsonl, see docs/experiments.md.
 _BIAS, _STATED, _JUDGED, _FLUENT = -1.1, 1.0, 0.5, 2.0
 _SUREST = 3.0  # log odds that the judge of finished claims hardly ever exceeds
-# What leans on what was said before cannot be judged alone: the judge says nothing either way.
+# The judge withheld right answers to parts of a question: it is not asked about them. What it would
+# have to say leaves the decision to the other two.
 _NEUTRAL = 2.2
-_PART_EVIDENCE = 5  # sentences shown for each part of a question that has several
 _NEAREST = 3
 _ASKS_WHY = re.compile(r"\b(?:why|reasons?|causes?|what (?:led|caused|made))\b", re.IGNORECASE)
 _CONJUNCTION = re.compile(r"^(?:But|And|However|Yet|So|Also|Finally|Moreover),?\s+")
@@ -126,7 +126,7 @@ class Engine:
         asked = " ".join((standalone or question).split())
         parts = split_question(asked)
         started = time.perf_counter()
-        first = self._find(parts[0].text if len(parts) > 1 else asked, several=len(parts) > 1)
+        first = self._find(parts[0].text)
         return Prepared(asked, parts, first, round((time.perf_counter() - started) * 1000))
 
     def answer(
@@ -184,25 +184,22 @@ class Engine:
             documents_searched=len(self.store.documents()),
         )
 
-    def _find(self, text: str, *, asked: str = "", several: bool = False) -> Found:
+    def _find(self, text: str, *, asked: str = "") -> Found:
         """Passages and evidence for one part; ``asked`` where it is searched as another text."""
         query, hits = self.search(text, self.limits.passages)
-        limit = min(self.limits.evidence, _PART_EVIDENCE) if several else self.limits.evidence
-        evidence = select_evidence(query, hits, store=self.store, limit=limit)
+        evidence = select_evidence(query, hits, store=self.store, limit=self.limits.evidence)
         return Found(asked or query.text, query, tuple(hits), tuple(evidence))
 
     def _find_next(self, part: Part, said: _Said) -> Found:
         """The same for a later part: one that leans on what was said is searched with it."""
         if not part.leans:
-            return self._find(part.text, several=True)
+            return self._find(part.text)
         before = said.turns[-1]
         spoken = " ".join(claim.text for claim in said.claims[-1:])
         for text in (f"{part.text} {before.question} {spoken}", f"{part.text} {before.question}"):
             if self.embedder.count(text) < self.embedder.max_tokens // 2:
-                return self._find(
-                    text, asked=expand(part.text, self.store.acronyms()), several=True
-                )
-        return self._find(part.text, several=True)
+                return self._find(text, asked=expand(part.text, self.store.acronyms()))
+        return self._find(part.text)
 
     def _answer_part(self, part: Part, found: Found, said: _Said, *, several: bool) -> None:
         """Answer one part of a question and take down what came of it."""
@@ -267,7 +264,7 @@ class Engine:
     ) -> Iterator[tuple[str, Support]]:
         """What the model writes, sentence by sentence, each with what supports it."""
         limits = self.limits
-        query, question = found.query, found.asked
+        question = found.asked
         check = _Verifier(self, question, evidence)
         said: list[str] = []
         supported: list[tuple[str, Support]] = []
@@ -293,7 +290,7 @@ class Engine:
         # sentence is added, word for word.
         if len(supported) == 1 and most > 1 and not several and _ASKS_WHY.search(question):
             claim, first = supported[0]
-            other = _other_reason(query, evidence, claim=claim, first=first)
+            other = _other_reason(found.query, evidence, claim=claim, first=first)
             if other:
                 text = _CONJUNCTION.sub("", other.clean).rstrip(" .;")
                 yield f"Another source says: “{text}”", check(text)
