@@ -2,7 +2,7 @@
 
 ``Engine`` is opened once and answers any number of questions; every asker (one question, a chat,
 a list, a gold set) calls ``Engine.answer`` and adds nothing to it. A question that asks several
-things takes the walk once for each, the later ones with what was said before in sight.
+things takes the walk once for each; a part that leans on those before it has them in sight.
 """
 
 from __future__ import annotations
@@ -277,9 +277,9 @@ class Engine:
             if not text or text in said:
                 break
             support_ = check(text)
-            if support_.invented:
-                text = without_given_time(text, question=question, unknown=set(support_.invented))
-                support_ = check(text)
+            kept = without_given_time(text, question=question, unknown=set(support_.invented))
+            if kept != text:
+                text, support_ = kept, check(kept)
             if not supported and not support_.reason:
                 support_ = replace(support_, reason=out_of_kind(question, text))
             said.append(text)

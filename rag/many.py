@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rag.answering import Engine
+    from rag.batch import BatchReport, Question
     from rag.config import Settings
     from rag.gold import GoldSet
 
@@ -115,34 +116,14 @@ def batch(
 ) -> None:
     """Answer a file of questions; run again, it goes on where it stopped."""
     settings = flags.settings(config, index=index_dir, embedder=embedder, llm=llm, offline=offline)
-    from contextlib import closing
-
-    from rag.batch import read_questions, run_batch
-    from rag.opening import fingerprint, open_engine
+    from rag.batch import read_questions
     from rag.render import batch_json, batch_text
-    from rag.store import open_index
 
-    rows = read_questions(questions)
     silent = quiet or as_json
-
-    def engine() -> Engine:
-        with console.busy("loading the index and the models …", quiet=silent):
-            return open_engine(settings, console.consent(quiet=silent), store=store)
-
-    with (
-        closing(open_index(Path(settings.index))) as store,
-        console.progress("answering", quiet=silent, unit="questions", pace=True) as tell,
-    ):
-        report = run_batch(
-            rows,
-            out=out,
-            settings=fingerprint(settings, store),
-            open_engine=engine,
-            progress=tell,
-            form=form,
-            retry_errors=retry_errors,
-            question_file=questions,
-        )
+    report = _answered(
+        read_questions(questions), out, settings, quiet=silent,
+        form=form, retry_errors=retry_errors, question_file=questions,
+    )  # fmt: skip
     console.out(batch_json(report, str(out)) if as_json else batch_text(report, str(out)))
     if report.failed and not silent:
         console.note(
@@ -151,16 +132,40 @@ def batch(
         )
 
 
+def _answered(
+    questions: list[Question], out: Path, settings: Settings, *, quiet: bool, **more: Any
+) -> BatchReport:
+    """Run a batch on the configured index, saying how far it is; ``more`` goes to ``run_batch``."""
+    from contextlib import closing
+
+    from rag.batch import run_batch
+    from rag.opening import fingerprint, open_engine
+    from rag.store import open_index
+
+    def engine() -> Engine:
+        with console.busy("loading the index and the models …", quiet=quiet):
+            return open_engine(settings, console.consent(quiet=quiet), store=store)
+
+    with (
+        closing(open_index(Path(settings.index))) as store,
+        console.progress("answering", quiet=quiet, unit="questions", pace=True) as tell,
+    ):
+        return run_batch(
+            questions,
+            out=out,
+            settings=fingerprint(settings, store),
+            open_engine=engine,
+            progress=tell,
+            **more,
+        )
+
+
 def _answers_for(
     gold: GoldSet, out: Path, settings: Settings, *, quiet: bool
 ) -> Iterator[dict[str, Any]]:
     """The answers to a gold set in order; those that ``out`` does not hold are made and added."""
-    from contextlib import closing
-
-    from rag.batch import Question, run_batch, run_file
+    from rag.batch import Question, run_file
     from rag.evaluation import read_answers
-    from rag.opening import fingerprint, open_engine
-    from rag.store import open_index
 
     try:
         complete = out.exists() and sum(1 for _ in read_answers(out)) >= len(gold.questions)
@@ -169,18 +174,6 @@ def _answers_for(
     if out.exists() and not run_file(out).exists():
         complete = True  # made elsewhere: scored as it is
     if not complete:
-        with (
-            closing(open_index(Path(settings.index))) as store,
-            console.progress("answering", quiet=quiet, unit="questions", pace=True) as tell,
-        ):
-            run_batch(
-                [Question(n, row.id, row.question, {}, None) for n, row in
-                 enumerate(gold.questions, 1)],
-                out=out,
-                settings=fingerprint(settings, store),
-                open_engine=lambda: open_engine(
-                    settings, console.consent(quiet=quiet), store=store
-                ),
-                progress=tell,
-            )  # fmt: skip
+        rows = [Question(n, row.id, row.question) for n, row in enumerate(gold.questions, 1)]
+        _answered(rows, out, settings, quiet=quiet)
     yield from read_answers(out)
