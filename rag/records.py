@@ -121,6 +121,9 @@ class Hit:
     stage_scores: dict[str, float]
 
 
+_NEXT = 40  # code points at most between a sentence and the next: spaces, markup
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """A sentence, or a sentence with the one before it, that the model is shown.
@@ -130,7 +133,7 @@ class Evidence:
         start: Offset of the sentence that is cited.
         end: Offset behind it.
         clean: The cited sentence as a reader sees it.
-        lead: The sentence before, where this one cannot be understood alone; else None.
+        lead: The sentence that this one leans on, mostly the one before; else None.
         passage_id: The passage that brought it in.
         context: That passage under its heading, as a reader sees it: who "he" may be.
         score: Selection score; larger is better, comparable within one question only.
@@ -150,7 +153,10 @@ class Evidence:
     @property
     def shown(self) -> str:
         """What the model reads."""
-        return f"{self.lead.clean} {self.clean}" if self.lead else self.clean
+        if not self.lead:
+            return self.clean
+        skipped = "" if self.start - self.lead.end <= _NEXT else " …"
+        return f"{self.lead.clean}{skipped} {self.clean}"
 
 
 @dataclass(frozen=True, slots=True)
