@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from rag.citing import Citations, cited, claim_text, without_given_time
 from rag.compose import ANSWER_OPENING, JUDGEMENT, NO, YES, Turn, compose, compose_judgement
 from rag.dense import DenseIndex
-from rag.evidence import select_evidence
+from rag.evidence import other_side, select_evidence
 from rag.parts import Part, split_question
 from rag.records import (
     Answer,
@@ -31,6 +31,7 @@ from rag.records import (
     Stats,
 )
 from rag.retrieve import Query, expand, make_query, retrieve
+from rag.scope import EVERYTHING, Scope
 from rag.store import Store
 from rag.verify import Span, Support, out_of_kind, spans_of, support
 from rag.words import terms
@@ -48,8 +49,6 @@ _NEUTRAL = 2.2
 _NEAREST = 3
 _ASKS_WHY = re.compile(r"\b(?:why|reasons?|causes?|what (?:led|caused|made))\b", re.IGNORECASE)
 _CONJUNCTION = re.compile(r"^(?:But|And|However|Yet|So|Also|Finally|Moreover),?\s+")
-_OTHER_SIDE = 0.7  # the other document's evidence is worth so much of the best of all
-_NEW_WORDS = 3  # and says at least so many words of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +99,25 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Everything that is loaded once: one generation of an index, and two models."""
+    """Everything that is loaded once: one generation of an index, and two models.
+
+    With another ``scope`` (``dataclasses.replace``) the same answers from some documents only.
+    """
 
     store: Store
     dense: DenseIndex
     embedder: Embedder
     generator: Generator
     limits: Limits
+    scope: Scope = EVERYTHING
 
     def search(self, question: str, limit: int) -> tuple[Query, list[Hit]]:
         """Retrieval only."""
         query = make_query(question, embedder=self.embedder, acronyms=self.store.acronyms())
-        return query, retrieve(query, store=self.store, dense=self.dense, limit=limit)
+        chosen = self.scope.documents
+        return query, retrieve(
+            query, store=self.store, dense=self.dense, limit=limit, documents=chosen
+        )
 
     def prepare(self, question: str, *, standalone: str | None = None) -> Prepared:
         """All that comes before the language model; may run in one other thread while it answers.
@@ -181,7 +187,8 @@ class Engine:
             embedder=self.embedder.name,
             llm=self.generator.name,
             index_generation=self.store.generation,
-            documents_searched=len(self.store.documents()),
+            documents_searched=len(self.scope.documents or self.store.documents()),
+            scope=self.scope.globs,
         )
 
     def _find(self, text: str, *, asked: str = "") -> Found:
@@ -290,7 +297,8 @@ class Engine:
         # sentence is added, word for word.
         if len(supported) == 1 and most > 1 and not several and _ASKS_WHY.search(question):
             claim, first = supported[0]
-            other = _other_reason(found.query, evidence, claim=claim, first=first)
+            known = {span.document.id for span in first.spans}
+            other = other_side(found.query, evidence, claim=claim, known=known)
             if other:
                 text = _CONJUNCTION.sub("", other.clean).rstrip(" .;")
                 yield f"Another source says: “{text}”", check(text)
@@ -307,24 +315,6 @@ def _probability(stated: float, *, judged: float, fluent: float) -> float:
     """The probability, 0 to 1, that the documents answer."""
     logit = _BIAS + _STATED * stated + _JUDGED * judged + _FLUENT * fluent
     return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
-
-
-def _other_reason(
-    query: Query, evidence: tuple[Evidence, ...], *, claim: str, first: Support
-) -> Evidence | None:
-    """The best evidence of another document that speaks of what a claim says, and adds to it."""
-    cited = {span.document.id for span in first.spans}
-    asked, said = set(query.terms), set(terms(claim))
-    for item in evidence:
-        words = set(terms(item.clean))
-        if (
-            item.document.id not in cited
-            and item.score >= _OTHER_SIDE * evidence[0].score
-            and words & (said - asked)
-            and len(words - said - asked) >= _NEW_WORDS
-        ):
-            return item
-    return None
 
 
 def _shown(span: Span, evidence: tuple[Evidence, ...]) -> str:

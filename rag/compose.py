@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -25,6 +26,10 @@ _ROLE = re.compile(r"^\[(system|user|assistant)\]\n", re.MULTILINE)
 _MARK = "\ue000{}\ue001"  # private-use characters: no chat template contains them
 _SPLIT = re.compile("\ue000(.*?)\ue001")
 _MAX_JUDGED = 1200  # code points of text that a judgement reads
+# What is shown of a conversation: turns, code points of a question and of an answer; and the most
+# tokens of the whole prompt, which lies where judgements do.
+_TURNS, _MAX_ASKED, _MAX_SAID = 3, 240, 400
+_MAX_FOLLOWUP = 1800
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +180,48 @@ def _evidence_ids(item: Evidence, generator: Generator) -> tuple[int, ...]:
 def compose_judgement(question: str, text: str, answer: str, *, generator: Generator) -> Prompt:
     """Ask whether a text states this answer to this question."""
     values = {"question": question, "text": text[:_MAX_JUDGED], "answer": answer}
-    before, *rest = _SPLIT.split(generator.chat(template("judge", "text", "question", "answer")))
+    lines = {field: _one_line(value) for field, value in values.items()}
+    return Prompt(_filled("judge", lines, generator), question, ())
+
+
+def compose_followup(
+    question: str, history: Sequence[tuple[str, str]], *, opening: str, generator: Generator
+) -> Prompt | None:
+    """Ask for a question in words that are understood without what was said before it.
+
+    Args:
+        question: What is asked now.
+        history: What was asked and answered, oldest first. Only the last of it is shown, each cut;
+            where that is too long in tokens the oldest goes first.
+        opening: The words that the rewriting begins with.
+        generator: For its chat template and tokenizer.
+
+    Returns:
+        The prompt, or None where the question alone is too long.
+    """
+    said = [
+        f"Question: {_one_line(asked)[:_MAX_ASKED]}\nAnswer: {_one_line(answer)[:_MAX_SAID]}\n"
+        for asked, answer in history[-_TURNS:]
+    ]
+    while True:
+        lines = {"history": "".join(said), "question": _one_line(question)}
+        begun = tuple(generator.tokenize(_one_line(opening), special=False))
+        pieces = (*_filled("followup", lines, generator), begun)
+        if sum(map(len, pieces)) <= _MAX_FOLLOWUP:
+            return Prompt(pieces, question, ())
+        if not said:
+            return None
+        said = said[1:]
+
+
+def _filled(name: str, values: dict[str, str], generator: Generator) -> tuple[tuple[int, ...], ...]:
+    """The pieces of a template with untrusted text in its fields."""
+    before, *rest = _SPLIT.split(generator.chat(template(name, *values)))
     pieces = [tuple(generator.tokenize(before, special=True))]
     for field, after in zip(rest[::2], rest[1::2], strict=True):
-        pieces.append(tuple(generator.tokenize(_one_line(values[field]), special=False)))
+        pieces.append(tuple(generator.tokenize(values[field], special=False)))
         pieces.append(tuple(generator.tokenize(after, special=True)))
-    return Prompt(tuple(pieces), question, ())
+    return tuple(pieces)
 
 
 def _one_line(text: str) -> str:

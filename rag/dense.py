@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rag.files import replace_file
 from rag.records import FloatMatrix
 from rag.store import Store
 
 FILE = "dense.faiss"
+Ids = npt.NDArray[np.int64]
 
 
 class DenseIndex:
@@ -32,16 +34,25 @@ class DenseIndex:
     def __len__(self) -> int:
         return int(self._index.ntotal)
 
-    def search(self, vector: FloatMatrix, limit: int) -> list[tuple[int, float]]:
+    def search(
+        self, vector: FloatMatrix, limit: int, *, among: Ids | None = None
+    ) -> list[tuple[int, float]]:
         """Passage ids and cosines, best first.
 
         Args:
             vector: float32 (dimension,), of unit length.
             limit: At most so many.
+            among: int64 (n,), the only passages that are looked at; None means all.
         """
-        if not len(self):
+        most = min(limit, len(self) if among is None else len(among))
+        if not most:
             return []
-        scores, ids = self._index.search(vector[None, :], min(limit, len(self)))
+        chosen = None
+        if among is not None:
+            import faiss
+
+            chosen = faiss.SearchParameters(sel=faiss.IDSelectorBatch(among))
+        scores, ids = self._index.search(vector[None, :], most, params=chosen)
         return [(int(i), float(s)) for i, s in zip(ids[0], scores[0], strict=True) if i >= 0]
 
 

@@ -21,6 +21,8 @@ _TWIN = 0.6  # a sentence joins the one that it leans on if it is worth so much 
 _MAX_LEAD_WORDS = 45
 _MAX_LEAD_SENTENCES = 4
 _MAX_LEAD_GAP = 40  # code points
+_OTHER_SIDE = 0.7  # the other document's evidence is worth so much of the best of all
+_NEW_WORDS = 3  # and says at least so many words of its own
 _NEEDS_LEAD = re.compile(
     r"[\"'“‘(]*(?:(?:But|And|However|Yet|So|Thus|Therefore|Moreover|Furthermore|Still|Instead|Also"
     r"|In addition|As a result|Finally|Nevertheless|Admittedly|At the same time),?\s+)?"
@@ -104,6 +106,23 @@ def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) 
         elif len(chosen) < limit and score >= _TAIL * scored[0][0]:
             chosen.append(item)
     return chosen
+
+
+def other_side(
+    query: Query, evidence: tuple[Evidence, ...], *, claim: str, known: set[int]
+) -> Evidence | None:
+    """The best evidence of a document not in ``known`` on what a claim says, that adds to it."""
+    asked, said = set(query.terms), set(terms(claim))
+    for item in evidence:
+        words = set(terms(item.clean))
+        if (
+            item.document.id not in known
+            and item.score >= _OTHER_SIDE * evidence[0].score
+            and words & (said - asked)
+            and len(words - said - asked) >= _NEW_WORDS
+        ):
+            return item
+    return None
 
 
 def _lead(hit: Hit, at: int, store: Store) -> Sentence | None:

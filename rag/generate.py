@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -204,6 +204,25 @@ class LlamaGenerator:
             raise ValueError(f"a judgement of {len(tokens)} tokens in {_JUDGE_TOKENS}")
         self._extend(_JUDGE, tokens, constant=len(self._bos) + len(prompt.pieces[0]))
         return self.log_odds(yes, no)
+
+    def complete(self, prompt: Prompt, *, max_tokens: int, without: Collection[str] = ()) -> str:
+        """One line, written greedily after a prompt beside the one that was read."""
+        tokens = self._bos + prompt.tokens
+        if len(tokens) + max_tokens > _JUDGE_TOKENS:
+            raise ValueError(f"a prompt of {len(tokens)} tokens in {_JUDGE_TOKENS - max_tokens}")
+        self._extend(_JUDGE, tokens, constant=len(self._bos) + len(prompt.pieces[0]))
+        spelled = [f(w) for w in without for f in (str, str.capitalize, " {}".format)]
+        banned = [ids[0] for s in spelled if len(ids := self.tokenize(s, special=False)) == 1]
+        written = b""
+        for _ in range(max_tokens):
+            logits = self._logits()
+            logits[banned] = -np.inf
+            token = int(np.argmax(logits))
+            if self._c.llama_vocab_is_eog(self._vocab, token) or b"\n" in written.lstrip():
+                return written.decode("utf-8", "replace").rstrip()
+            written += self._piece(token)
+            self._decode([token], _JUDGE)
+        return ""
 
     def log_odds(self, yes: str, no: str) -> float:
         """``logit(first token of yes) - logit(first token of no)`` at this point."""
@@ -406,6 +425,10 @@ class ExtractiveGenerator:
     def judge(self, prompt: Prompt, yes: str, no: str) -> float:
         """What it says of the prompt that was read."""
         return self.log_odds(yes, no)
+
+    def complete(self, prompt: Prompt, *, max_tokens: int, without: Collection[str] = ()) -> str:
+        """Nothing: without weights there is nothing to write with."""
+        return ""
 
     def sentences(self, opening: str, *, max_tokens: int, limit: int) -> Iterator[str]:
         """The best pieces of evidence, best first."""

@@ -6,7 +6,7 @@ Offsets are Python string code points into ``Document.text``, end exclusive, so 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -262,7 +262,8 @@ class Answer:
 
     ``answer`` is what the person reads. ``answerability`` is the probability, 0 to 1, that the
     documents answer the question; ``dropped`` holds the claims that were withheld, ``unanswered``
-    the parts of an answered question that were not.
+    the parts of an answered question that were not. ``scope`` holds the globs of the only documents
+    that were searched; empty means all.
     """
 
     question: str
@@ -282,6 +283,7 @@ class Answer:
     llm: str = ""
     index_generation: int = 0
     documents_searched: int = 0
+    scope: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +338,14 @@ class Generator(Protocol):
 
     def judge(self, prompt: Prompt, yes: str, no: str) -> float:
         """The same for a prompt beside the one that was read, which stays as it is."""
+        ...
+
+    def complete(self, prompt: Prompt, *, max_tokens: int, without: Collection[str] = ()) -> str:
+        """One line that it writes, greedily, after a prompt beside the one that was read.
+
+        It holds none of the words ``without``. "" where the line did not end within ``max_tokens``,
+        or the backend writes none.
+        """
         ...
 
     def sentences(self, opening: str, *, max_tokens: int, limit: int) -> Iterator[str]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import math
 import os
 import re
@@ -58,6 +59,7 @@ CREATE TABLE acronyms (
 CREATE INDEX acronyms_document ON acronyms (document_id);
 CREATE VIRTUAL TABLE lexical USING fts5(terms, tokenize = "unicode61 remove_diacritics 2");
 """
+_OF_DOCUMENTS = "document_id IN (SELECT value FROM json_each(?))"  # any number, one parameter
 
 
 class Store:
@@ -163,15 +165,32 @@ class Store:
             len(rows), dimension
         )
 
-    def lexical_search(self, wanted: Iterable[str], limit: int) -> list[tuple[int, float]]:
-        """Passage ids and BM25 scores (larger is better) for any of the terms."""
+    def passage_ids(self, documents: Iterable[int]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        """Ids int64 (n,) of the passages of some documents."""
+        rows = self._rows(f"SELECT id FROM passages WHERE {_OF_DOCUMENTS}", _ids(documents))
+        return np.array([row[0] for row in rows], dtype=np.int64)
+
+    def lexical_search(
+        self, wanted: Iterable[str], limit: int, *, documents: Iterable[int] | None = None
+    ) -> list[tuple[int, float]]:
+        """Passage ids and BM25 scores (larger is better) for any of the terms.
+
+        Args:
+            wanted: Terms.
+            limit: At most so many passages.
+            documents: Only passages of these; None means of all.
+        """
         quoted = " OR ".join(f'"{term}"' for term in dict.fromkeys(wanted))
         if not quoted:
             return []
+        # The plus keeps SQLite from running the match anew for each passage.
+        within = f"AND +rowid IN (SELECT id FROM passages WHERE {_OF_DOCUMENTS})"
+        within = "" if documents is None else within
         rows = self._rows(
-            "SELECT rowid, -bm25(lexical) FROM lexical WHERE lexical MATCH ?"
+            f"SELECT rowid, -bm25(lexical) FROM lexical WHERE lexical MATCH ? {within}"
             " ORDER BY bm25(lexical), rowid LIMIT ?",
             quoted,
+            *([] if documents is None else [_ids(documents)]),
             limit,
         )
         return [(int(id_), float(score)) for id_, score in rows]
@@ -396,6 +415,10 @@ class Store:
             if isinstance(error, sqlite3.DatabaseError):
                 raise _damaged(self.folder, error) from error
             raise
+
+
+def _ids(documents: Iterable[int]) -> str:
+    return json.dumps(sorted(documents))
 
 
 def is_index(folder: Path) -> bool:
