@@ -34,9 +34,10 @@ MAY_IMPORT = {
     "describe": "records words clean",
     "split": "records words clean describe",
     "embed": "records errors words",
-    "store": "records errors words split",
+    "store": "records errors",
+    "writing": "records errors words split store",
     "dense": "records files store",
-    "indexing": "records errors read split store dense",
+    "indexing": "records errors read split writing dense",
     # story 2, a question's
     "retrieve": "records errors words store dense",
     "evidence": "records words store retrieve",
@@ -119,7 +120,7 @@ def test_imports_point_up_the_table_only() -> None:
         for target in imported(tree) - set(MAY_IMPORT[module].split())
     }
     assert not arrows
-    assert "split" in imported(MODULES["store"]), "the parser of imports sees something"
+    assert "split" in imported(MODULES["writing"]), "the parser of imports sees something"
     assert "fetch" in imported(MODULES["opening"]), "also inside functions"
 
 
