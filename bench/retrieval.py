@@ -26,7 +26,8 @@ from rag.config import Settings, load
 from rag.opening import Consent, embedder_name, load_embedder
 from rag.records import Acronym, Document, Embedder
 from rag.retrieve import RRF_K, make_query, retrieve
-from rag.store import Store, open_index, writing
+from rag.store import Store, open_index
+from rag.writing import Writer, writing
 
 LOADERS: dict[str, Callable[[Path], BenchSet]] = {
     "scifact": scifact.load,
@@ -114,7 +115,7 @@ def index(documents: dict[str, str], folder: Path, embedder: Embedder) -> None:
         dense.build(store)
 
 
-def _stage(store: Store, path: str, text: str, embedder: Embedder, recipe: str) -> None:
+def _stage(store: Writer, path: str, text: str, embedder: Embedder, recipe: str) -> None:
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     document = Document(path=path, text=text, sha256=sha256, encoding="utf-8")
     parts = split.split(document, count=embedder.count, max_tokens=embedder.max_tokens)

@@ -14,7 +14,7 @@ from rag.errors import IndexUnusable, InputUnreadable
 from rag.read import Source, find, read
 from rag.records import Document, Embedder, Skipped
 from rag.split import embedding_text
-from rag.store import Store, writing
+from rag.writing import Writer, writing
 
 Live = dict[str, tuple[int, str, str, str]]  # path -> id, root, SHA-256, recipe
 Progress = Callable[[str, int, int], None]
@@ -132,7 +132,7 @@ def build_index(
         )
 
 
-def _stage(store: Store, document: Document, embedder: Embedder, *, root: str, recipe: str) -> int:
+def _stage(store: Writer, document: Document, embedder: Embedder, *, root: str, recipe: str) -> int:
     """Split, embed and store one document; returns how many texts were embedded."""
     parts = split.split(document, count=embedder.count, max_tokens=embedder.max_tokens)
     title = parts.description.title
@@ -154,7 +154,7 @@ def _stage(store: Store, document: Document, embedder: Embedder, *, root: str, r
     return len(texts)
 
 
-def _known_roots(store: Store) -> list[Path]:
+def _known_roots(store: Writer) -> list[Path]:
     return sorted({Path(row[1]) for row in store.fingerprints(live=True).values()})
 
 

@@ -21,7 +21,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from rag.records import DocumentInfo, Evidence, FloatMatrix
-from rag.words import denied, figures, named, names, negated, numbers, open_quotation, subject, terms
+from rag.words import (
+    denied,
+    figures,
+    named,
+    names,
+    negated,
+    numbers,
+    open_quotation,
+    subject,
+    terms,
+)
 
 MAX_CITATIONS = 3
 # Logistic weights of the signals, and the bias. Chosen by hand; bench/support.py measures and fits

@@ -34,9 +34,10 @@ MAY_IMPORT = {
     "describe": "records words clean",
     "split": "records words clean describe",
     "embed": "records errors words",
-    "store": "records errors words split",
+    "store": "records errors",
+    "writing": "records errors words split store",
     "dense": "records files store",
-    "indexing": "records errors read split store dense",
+    "indexing": "records errors read split writing dense",
     # story 2, a question's
     "scope": "records errors terminal",
     "retrieve": "records errors words store dense",
@@ -76,8 +77,8 @@ MAY_IMPORT = {
     # the command line
     "console": "opening",
     "flags": "config",
-    "many": "errors config store scope answering gold evaluation opening render batch evalrun console"
-    " flags",
+    "many": "errors config store scope answering gold evaluation opening render batch evalrun"
+    " console flags",
     "cli": "__init__ records errors terminal config models fetch store indexing opening doctor"
     " render console flags many",
     "__main__": "cli",
@@ -120,7 +121,7 @@ def test_imports_point_up_the_table_only() -> None:
         for target in imported(tree) - set(MAY_IMPORT[module].split())
     }
     assert not arrows
-    assert "split" in imported(MODULES["store"]), "the parser of imports sees something"
+    assert "split" in imported(MODULES["writing"]), "the parser of imports sees something"
     assert "fetch" in imported(MODULES["opening"]), "also inside functions"
 
 

@@ -24,7 +24,7 @@ from rag.errors import IndexUnusable
 from rag.models import CATALOGUE, SMALL_LLM
 from rag.records import Answer, Failure
 from rag.render import answer_json
-from rag.store import writing
+from rag.writing import writing
 
 QUESTION = "What did trade between Russia and China reach in 2023?"
 

@@ -16,9 +16,9 @@ from rag.retrieve import make_query, retrieve
 from rag.store import open_index
 
 Show = Callable[[str, str], Evidence]
-SPEECH = """Li answered the council at length. On the harbour, she defended the old company, saying: \
-“We did not start the quarrel. Our third envoy is on a tour of the islands. The harbour stays open \
-to every ship.”
+SPEECH = """Li answered the council at length. On the harbour, she defended the old company,
+saying: “We did not start the quarrel. Our third envoy is on a tour of the islands. The harbour
+stays open to every ship.”
 
 Mayor Oda spoke about the winter market. “We will rely on lanterns, not on floodlights,” he said.
 

@@ -17,7 +17,8 @@ from rag.embed import HashEmbedder
 from rag.errors import IndexBusy, IndexUnusable, InputUnreadable
 from rag.indexing import IndexReport, build_index
 from rag.records import Embedder, Skipped
-from rag.store import DATABASE, Store, open_index, writing
+from rag.store import DATABASE, Store, open_index
+from rag.writing import writing
 
 TEXT = "# About {0}\n\nThe {0} stands in its own file. It is mentioned here as {0} again.\n"
 

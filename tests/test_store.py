@@ -19,7 +19,8 @@ from conftest import SEEDS, IndexBuilder
 from rag.embed import HashEmbedder
 from rag.errors import IndexBusy, IndexUnusable, RagError
 from rag.split import embedding_text
-from rag.store import DATABASE, Store, is_index, open_index, writing
+from rag.store import DATABASE, Store, is_index, open_index
+from rag.writing import writing
 
 
 @pytest.fixture
@@ -170,7 +171,7 @@ def test_a_second_writer_is_told_who_is_first(tmp_path: Path) -> None:
         pass
 
     code = (
-        "import sys, pathlib; from rag.store import writing\n"
+        "import sys, pathlib; from rag.writing import writing\n"
         "with writing(pathlib.Path(sys.argv[1])):\n"
         "    print('locked', flush=True); sys.stdin.read()\n"
     )
