@@ -71,7 +71,7 @@ def without_given_time(text: str, *, question: str, unknown: set[str]) -> str:
     Args:
         text: The claim.
         question: What was asked.
-        unknown: The claim's numbers that no cited text has.
+        unknown: The claim's numbers that the text it rests on lacks.
     """
     if not unknown or not unknown <= numbers(question):
         return text

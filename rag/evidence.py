@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from rag.clean import shown
 from rag.records import Evidence, Hit, Sentence
 from rag.retrieve import Query
 from rag.store import Store
@@ -34,6 +35,17 @@ _NEEDS_LEAD = re.compile(
 _SAID_BY_SOMEBODY = re.compile(
     r"[”\"],? (?:he|she|they) (?:said|added|told|says|adds|explained|argued|warned|noted)\b"
 )
+
+# What is asked of a document itself stands at its head, which is no running text.
+_OF_THE_DOCUMENT = re.compile(
+    r"\bwho(?:m|se)? (?:is|was|are|were)? ?(?:the )?(?:wrote|written|authors?|authored|published"
+    r"|publishers?)\b|\b(?:by whom|when|where|in (?:which|what) year)\b.{1,120}"
+    r"\b(?:written|published|dated)\b|\b(?:author|publisher|publication date|byline)s?\b"
+    r"|\bon (?:which|what) (?:date|day)\b.{1,120}\b(?:written|published)\b",
+    re.IGNORECASE,
+)
+_HEAD, _HEAD_LINE = 400, 120  # code points of a head, and of a line of it, at most
+_HEADS = 2
 
 
 def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) -> list[Evidence]:
@@ -105,7 +117,38 @@ def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) 
                 chosen[twin] = replace(item, score=chosen[twin].score)
         elif len(chosen) < limit and score >= _TAIL * scored[0][0]:
             chosen.append(item)
+    if _OF_THE_DOCUMENT.search(query.text):
+        heads = _heads(hits, store=store)
+        return [*heads, *chosen][: max(limit, len(heads))]
     return chosen
+
+
+def _heads(hits: list[Hit], *, store: Store) -> list[Evidence]:
+    """The heads of the best documents: the short lines before the running text, as one piece."""
+    best = {hit.document.id: hit for hit in reversed(hits)}
+    found: list[Evidence] = []
+    for hit in sorted(best.values(), key=lambda hit: -hit.score)[:_HEADS]:
+        lines = []
+        for line in re.finditer(r"\S[^\r\n]*", store.text(hit.document.id)[: 2 * _HEAD]):
+            if line.end() > _HEAD or len(line.group()) > _HEAD_LINE:
+                break
+            lines.append(line)
+        if lines:
+            clean = "; ".join(shown(line.group()) for line in lines)
+            found.append(
+                Evidence(
+                    document=hit.document,
+                    start=lines[0].start(),
+                    end=lines[-1].end(),
+                    clean=clean,
+                    lead=None,
+                    passage_id=hit.passage_id,
+                    score=hit.score,
+                    cosine=0.0,
+                    context=clean,
+                )
+            )
+    return found
 
 
 def other_side(

@@ -3,7 +3,7 @@
 Every sentence of an answer passes here before it is shown. The checks are plain code, so that no
 text in a document or a question can talk its way past them:
 
-    numbers    every figure in the claim stands in the cited text
+    numbers    every figure in the claim stands in the text that it mainly rests on
     names      so does every name, unless the question or a title gives it
     subject    whom the claim speaks of, the cited text speaks of too
     negation   a claim that denies something needs a text that does, and the other way round
@@ -38,6 +38,7 @@ MAX_CITATIONS = 3
 # them on labelled claims.
 _BIAS = -4.0
 _WEIGHTS = (5.0, 4.0, -4.0)
+_NEXT = 40  # code points at most between a sentence and the next: spaces, markup
 _LEADS_IN = 200  # code points before a quotation that may name its speaker
 _OPENING_WORDS = 8  # where the subject of a sentence stands
 _GAIN = 0.12  # a further citation must cover so much more of the claim
@@ -100,7 +101,7 @@ class Support:
         score: 0 to 1.
         reason: Why the claim is not supported, or "".
         signals: What the score was made of; None where there was nothing to weigh.
-        invented: The claim's numbers that the cited texts lack.
+        invented: The claim's numbers that the text it mainly rests on lacks.
     """
 
     spans: tuple[Span, ...]
@@ -257,7 +258,8 @@ def _judge(
             or (not negated(claim) and bool(denied(text) & set(terms(claim))))
         ),
     )
-    invented = figures(claim) - numbers(text)
+    # A figure from another text than the one that says the rest is another thing's figure.
+    invented = figures(claim) - numbers(" ".join(s.clean for s in cited if _adjoin(s, cited[0])))
     if invented:
         reason = f"the number {', '.join(sorted(invented))} is not in the cited text"
         return Support(tuple(cited), 0.0, reason, signals, frozenset(invented))
@@ -275,6 +277,12 @@ def _judge(
     else:
         reason = "too little of it stands in any text"
     return Support(tuple(cited), signals.score, reason, signals)
+
+
+def _adjoin(one: Span, other: Span) -> bool:
+    """Whether two texts are the same or stand one after the other."""
+    apart = max(one.start, other.start) - min(one.end, other.end)
+    return one.document.id == other.document.id and apart <= _NEXT
 
 
 _SOMEBODY = re.compile(r"\b(?:I|we|my|our|he|she|they|his|her|their|it|this|these)\b", re.I)

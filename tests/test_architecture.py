@@ -41,7 +41,7 @@ MAY_IMPORT = {
     # story 2, a question's
     "scope": "records errors terminal",
     "retrieve": "records errors words store dense",
-    "evidence": "records words store retrieve",
+    "evidence": "clean records words store retrieve",
     "compose": "records errors",
     "prefixes": "errors files",
     "generate": "records errors split prefixes",

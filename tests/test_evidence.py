@@ -63,3 +63,25 @@ def test_a_speaker_who_is_a_pronoun_brings_the_sentence_before(shown: Show) -> N
 def test_a_sentence_that_stands_alone_is_shown_alone(shown: Show) -> None:
     item = shown("When does the market open and close?", "first week")
     assert item.lead is None
+
+
+def test_what_is_asked_of_a_document_is_at_its_head(tmp_path: Path, build: IndexBuilder) -> None:
+    folder = tmp_path / "papers"
+    folder.mkdir()
+    paper = f"Harbour Paper\nno. 12\n26 March 2024\n\nThe quarrel of the islands\n\nAda LIND\n\n{SPEECH}"
+    (folder / "paper.txt").write_text(paper, encoding="utf-8")
+    build(folder)
+    store = open_index(tmp_path / "index")
+
+    def best(question: str) -> Evidence:
+        query = make_query(question, embedder=HashEmbedder(), acronyms=[])
+        hits = retrieve(query, store=store, dense=open_dense(store), limit=5)
+        return select_evidence(query, hits, store=store, limit=5)[0]
+
+    head = best("Who wrote Harbour Paper no. 12 on the quarrel of the islands?")
+    assert head.clean == (
+        "Harbour Paper; no. 12; 26 March 2024; The quarrel of the islands; Ada LIND"
+    )
+    assert paper[head.start : head.end].endswith("Ada LIND")
+    assert "Ada LIND" not in best("Which envoy is on a tour of the islands?").clean
+    store.close()

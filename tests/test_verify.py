@@ -207,3 +207,25 @@ def test_whoever_is_quoted_says_all_of_the_quotation() -> None:
     assert not reason(claim, f"{before} {text} So be it.” Oda left.")
     assert "does not say this of oda" in reason(other, f"{before} {text} So be it.” Oda left.")
     assert "does not say this of li" in reason(claim, f"Li spoke. {text}")
+
+
+def test_a_figure_from_another_text_is_another_thing_s_figure() -> None:
+    agreement = "China and the EU signed the agreement on investment."
+    found = judge("China signed the agreement in 2022", agreement, "Its trade dried up in 2022.")
+    assert "number 2022 is not in the cited text" in found.reason
+    assert found.invented == {"2022"}
+    spread = judge("The EU sanctioned 10 officials in 2021", "China sanctioned 10 officials.",
+                   "The EU was angry in 2021, and so were its officials.")  # fmt: skip
+    assert "number" in spread.reason
+    beside = [Span(DOCUMENT, 0, 51, agreement), Span(DOCUMENT, 52, 80, "It dried up in 2022.")]
+    embedder = HashEmbedder()
+    together = support(
+        "China signed the agreement, which dried up in 2022",
+        beside,
+        question="What happened?",
+        claim_vector=embedder.embed(["China signed the agreement, which dried up in 2022"])[0],
+        span_vectors=embedder.embed([span.clean for span in beside]),
+        rarity={},
+        threshold=0.5,
+    )
+    assert not together.reason, "the next sentence goes on with the same thing"
