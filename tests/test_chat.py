@@ -65,7 +65,14 @@ def chat(home: Path, shared_index: Path) -> Iterator[pexpect.spawn[str]]:
     child.close(force=True)
 
 
+def type_in(child: pexpect.spawn[str], text: str) -> None:
+    """Type where the prompt stands."""
+    child.expect(READY)
+    child.send(text)
+
+
 def leave(child: pexpect.spawn[str]) -> int | None:
+    child.expect(READY)
     child.sendeof()
     child.expect(pexpect.EOF)
     child.close()
@@ -75,24 +82,25 @@ def leave(child: pexpect.spawn[str]) -> int | None:
 
 def test_a_conversation(chat: pexpect.spawn[str], home: Path) -> None:
     chat.expect("Ctrl-D leaves")
-    chat.expect(READY)
-    chat.send(f"{QUESTION}\r")
+    type_in(chat, f"{QUESTION}\r")
     chat.expect(r"\[1\]\.")
     chat.expect(r"\[1\] Sino-Russian relations")
     chat.expect("5 documents searched")
-    chat.send("And when was it signed?\r")
+    type_in(chat, "And when was it signed?\r")
     chat.expect(r"\x1b\[2m→ [^\r\n]*CAI[^\r\n]*\x1b\[0m")
     chat.expect("5 documents searched")
-    chat.send("/sources\r")
+    type_in(chat, "/sources\r")
     chat.expect(r"\[1\] [^\r\n]* · 00\d_\w+\.txt:\d+")
-    chat.send("/open 1\r")
+    type_in(chat, "/open 1\r")
     chat.expect(r"\x1b\[7m[^\x1b]{10,}\x1b\[0m")
-    chat.send("/open 9\r")
+    type_in(chat, "/open 9\r")
     chat.expect("no source 9")
-    chat.send("first line\x1b\r/frob\x15\r")  # Alt-Enter begins another line; Ctrl-U empties it
+    type_in(chat, "first line\x1b\r/frob\x15\r")  # Alt-Enter begins another line; Ctrl-U empties it
     chat.expect("documents searched")
-    chat.send("half a question\x03")  # Ctrl-C empties the line
-    chat.send("/frob\r")
+    type_in(chat, "half a question")
+    chat.expect("question")
+    chat.send("\x03")  # Ctrl-C empties the line
+    type_in(chat, "/frob\r")
     chat.expect("unknown command /frob")
     assert leave(chat) == 0
     rows = [json.loads(line) for line in (home / "talk.jsonl").read_text().splitlines()]
@@ -105,16 +113,14 @@ def test_a_conversation(chat: pexpect.spawn[str], home: Path) -> None:
 def test_what_was_typed_is_there_again(
     chat: pexpect.spawn[str], home: Path, shared_index: Path
 ) -> None:
-    chat.expect(READY)
-    chat.send(f"{QUESTION}\r")
+    type_in(chat, f"{QUESTION}\r")
     chat.expect("documents searched")
     assert leave(chat) == 0
     child = terminal(
         home, "-m", "rag", "chat", "--index", str(shared_index), "--resume", "talk.jsonl"
     )
     child.expect("resumed after 1 turn")
-    child.expect(READY)
-    child.send("\x1b[A\r")  # the arrow up
+    type_in(child, "\x1b[A\r")  # the arrow up
     child.expect("documents searched")
     assert leave(child) == 0
     rows = [json.loads(line) for line in (home / "talk.jsonl").read_text().splitlines()]
@@ -123,16 +129,16 @@ def test_what_was_typed_is_there_again(
 
 def test_ctrl_c_stops_the_answer_and_keeps_the_conversation(home: Path, shared_index: Path) -> None:
     child = terminal(home, "-W", "error", "-c", SLOW, str(shared_index))
-    child.expect(READY)
-    child.send(f"{QUESTION}\r")
+    type_in(child, f"{QUESTION}\r")
     child.expect("WRITING")
     child.expect("documents searched")
-    child.send("Where does Xi Jinping sleep in France?\r")
+    type_in(child, "Where does Xi Jinping sleep in France?\r")
     child.expect("WRITING")
     child.sendintr()
     child.expect("stopped")
-    child.send("What did Xi Jinping say about overcapacity?\r")
+    type_in(child, "What did Xi Jinping say about overcapacity?\r")
     child.expect("documents searched")
+    child.expect(READY)
     child.sendeof()
     child.expect("LEFT WITH 2")
     child.expect(pexpect.EOF)
@@ -147,9 +153,8 @@ def test_with_json_the_prompt_stays_out_of_stdout(home: Path, shared_index: Path
     child = pexpect.spawn(
         "/bin/sh", ["-c", command], env=env, cwd=str(ROOT), encoding="utf-8", timeout=20
     )
-    child.expect(READY)
-    child.send(f"{QUESTION}\r")
-    child.send("/scope\r")
+    type_in(child, f"{QUESTION}\r")
+    type_in(child, "/scope\r")
     child.expect("scope: all documents")
     assert leave(child) == 0
     (line,) = out.read_text().splitlines()
