@@ -66,6 +66,7 @@ _POINTS = re.compile(
     r"|\b(?:which|that|this|the|another|each|other|first|second|third|last|next|previous|latter"
     r"|former|same|new|old) ones?\b|\bones? of (?:them|these|those)\b"
     r"|\bthe (?:former|latter|others?|rest|above)\b(?= |$)|\bof the (?:two|three)\b"
+    r"|\bof (?:them|these|those)\b"
     r"|\bthe other (?:side|party|man|woman|country|one|document|leader|two|three)s?\b"
     r"|\b(?:by|since|until|from|back) then\b|\bthen$|\binstead$"
     r"|\b(?:both|either|neither|each) (?:of (?:them|these|those|the)\b|sides?\b|part(?:y|ies)\b"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from conftest import SEEDS
 
@@ -48,7 +49,7 @@ def test_every_turn_is_sound() -> None:
 
 def test_what_the_bench_counts() -> None:
     asked = {"answer": "In 2020.", "facts": [["2020"]]}
-    none = {"answer": None, "facts": []}
+    none: dict[str, Any] = {"answer": None, "facts": []}
     said = Answer("?", "?", "answered", "It was in 2020 [1].")
     other = Answer("?", "?", "answered", "It was in 2021 [1].")
     refusal = Answer("?", "?", "unanswerable", "The documents do not answer this.")

@@ -122,7 +122,7 @@ def test_the_scope_of_a_conversation(session: Session) -> None:
     assert "scope stays" in do(session, "/reset")
     assert "scope: all documents" in do(session, "/scope *")
     ask(session, FIRST)
-    assert session.turns[-1].scope == ()
+    assert not session.turns[-1].scope
 
 
 def test_saving_for_people_and_to_go_on(session: Session, tmp_path: Path) -> None:
