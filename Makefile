@@ -6,7 +6,7 @@ DATA ?= ../shared/data
 SPLIT ?= test
 LIMIT ?= 40
 
-.PHONY: install ask test check bench bench-quality bench-retrieval bench-peers clean
+.PHONY: install ask test check bench bench-chat bench-quality bench-retrieval bench-peers clean
 
 install:  ## a .venv with everything, and the models
 	@scripts/install.sh
@@ -28,6 +28,10 @@ check: install  ## lint and types
 bench: install  ## answer the seeds' gold set with the real models and score it
 	@$(RAG) index seeds --index bench/results/index
 	@$(RAG) eval seeds/gold.jsonl --index bench/results/index --report bench/results/seeds --failures
+
+bench-chat: install  ## follow-ups of the seeds' conversations, beside their hand-written standalone forms
+	@$(RAG) index seeds --index bench/results/index
+	@.venv/bin/python -m bench.chat --index bench/results/index
 
 bench-quality: install  ## answer questions of public sets and score them: DATA=, SPLIT=dev|test, LIMIT=
 	@.venv/bin/python -m bench.quality --data "$(DATA)" --split $(SPLIT) --limit $(LIMIT)

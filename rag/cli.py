@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from rag import __version__, console, flags, many
+from rag import __version__, chat, console, flags, many
 from rag.errors import (
     IndexUnusable,
     InputUnreadable,
@@ -26,7 +26,6 @@ from rag.errors import (
 
 if TYPE_CHECKING:
     from rag.config import Settings
-    from rag.records import Citation, Claim
 
 app = typer.Typer(
     name="rag",
@@ -155,6 +154,7 @@ def ask(
     show_dropped: Annotated[
         bool, typer.Option("--show-dropped", help="Also what was withheld, and why.")
     ] = False,
+    docs: flags.DocsFlag = None,
     index_dir: flags.IndexFlag = None,
     embedder: flags.EmbedderFlag = None,
     llm: flags.LlmFlag = None,
@@ -170,40 +170,19 @@ def ask(
     settings = flags.settings(config, index=index_dir, embedder=embedder, llm=llm, offline=offline)
     from rag.opening import open_engine
     from rag.render import answer_json
+    from rag.speaking import speak
 
     with console.busy("loading the index and the models …", quiet=quiet):
-        engine = open_engine(settings, console.consent(quiet=quiet or as_json))
+        engine = open_engine(settings, console.consent(quiet=quiet or as_json), docs=docs or ())
     if as_json:
         console.out(answer_json(engine.answer(question)))
         return
-    from rag import render
-
-    shown: list[str] = []
-
-    with console.busy("reading …", quiet=quiet) as clear:
-
-        def stream(claim: Claim, _new: tuple[Citation, ...]) -> None:
-            clear()
-            shown.append(render.claim_text(claim))
-            if sys.stdout.isatty():
-                console.out(shown[-1], end=" ")
-
-        answer = engine.answer(question, on_claim=stream)
-    width = console.width()
-    if sys.stdout.isatty() and shown:
-        console.out("")
-    else:
-        console.out(render.wrapped(" ".join(shown) or answer.answer, width=width))
-    if answer.citations:
-        console.out("\n" + render.sources_text(answer.citations, width=width))
-    if answer.nearest:
-        console.out("\nNearest passages:\n" + render.sources_text(answer.nearest, width=width))
-    if show_dropped and answer.dropped:
-        console.out("\n" + render.dropped_text(answer, width=width))
-    if not quiet:
-        console.note("\n" + render.summary_text(answer))
+    speak(
+        lambda told: engine.answer(question, on_claim=told), quiet=quiet, show_dropped=show_dropped
+    )
 
 
+app.command()(chat.chat)
 app.command("eval")(many.evaluate)
 app.command()(many.batch)
 

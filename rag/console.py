@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -157,6 +157,33 @@ def out(text: str, end: str = "\n") -> None:
 def hang_up() -> None:
     """Whoever read our output is gone: let what is still buffered go nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def is_conversation() -> bool:
+    """Whether somebody types at a terminal that shows what is typed."""
+    return sys.stdin.isatty() and (sys.stdout.isatty() or sys.stderr.isatty())
+
+
+def lines() -> Iterator[str]:
+    """What is piped in, line by line."""
+    for line in sys.stdin.buffer:
+        yield line.decode("utf-8", "replace").rstrip("\r\n")
+
+
+def styled(stream: Literal["stdout", "stderr"]) -> bool:
+    """Whether bold and dim text can be shown there (https://no-color.org)."""
+    shown = sys.stdout if stream == "stdout" else sys.stderr
+    return shown.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def streams() -> bool:
+    """Whether answers appear while they are made."""
+    return sys.stdout.isatty()
+
+
+def dim(text: str) -> None:
+    """Print to stderr, less bright than the rest."""
+    note(f"\x1b[2m{text}\x1b[0m" if styled("stderr") else text)
 
 
 def note(text: str, end: str = "\n") -> None:

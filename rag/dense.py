@@ -51,7 +51,9 @@ class DenseIndex:
         if among is not None:
             import faiss
 
-            chosen = faiss.SearchParameters(sel=faiss.IDSelectorBatch(among))
+            selector: Any = faiss.IDSelectorBatch(among)
+            # The stubs do not know the keyword.
+            chosen = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
         scores, ids = self._index.search(vector[None, :], most, params=chosen)
         return [(int(i), float(s)) for i, s in zip(ids[0], scores[0], strict=True) if i >= 0]
 

@@ -44,7 +44,7 @@ _OF_THE_DOCUMENT = re.compile(
     r"|\bon (?:which|what) (?:date|day)\b.{1,120}\b(?:written|published)\b",
     re.IGNORECASE,
 )
-_HEAD, _HEAD_LINE = 400, 120  # code points of a head, and of a line of it, at most
+_HEAD, _HEAD_BLOCK = 400, 120  # code points of a head, and of a block of it, at most
 _HEADS = 2
 
 
@@ -124,22 +124,25 @@ def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) 
 
 
 def _heads(hits: list[Hit], *, store: Store) -> list[Evidence]:
-    """The heads of the best documents: the short lines before the running text, as one piece."""
+    """The heads of the best documents: the short blocks before the running text, as one piece."""
     best = {hit.document.id: hit for hit in reversed(hits)}
     found: list[Evidence] = []
     for hit in sorted(best.values(), key=lambda hit: -hit.score)[:_HEADS]:
-        lines = []
-        for line in re.finditer(r"\S[^\r\n]*", store.text(hit.document.id)[: 2 * _HEAD]):
-            if line.end() > _HEAD or len(line.group()) > _HEAD_LINE:
+        blocks = []
+        for block in re.finditer(
+            r"\S[^\r\n]*(?:\r?\n[^\r\n]+)*", store.text(hit.document.id)[:_HEAD]
+        ):
+            if len(block.group()) > _HEAD_BLOCK or block.end() == _HEAD:
                 break
-            lines.append(line)
-        if lines:
-            clean = "; ".join(shown(line.group()) for line in lines)
+            blocks.append(block)
+        if blocks:
+            lines = (line for block in blocks for line in block.group().splitlines())
+            clean = "; ".join(shown(line) for line in lines)
             found.append(
                 Evidence(
                     document=hit.document,
-                    start=lines[0].start(),
-                    end=lines[-1].end(),
+                    start=blocks[0].start(),
+                    end=blocks[-1].end(),
                     clean=clean,
                     lead=None,
                     passage_id=hit.passage_id,

@@ -47,11 +47,14 @@ def standalone(question: str, history: Sequence[Exchange], *, generator: Generat
     """
     if not history or len(question) > _LONGEST or not leans(question):
         return question
+    alone = _FRAGMENT.sub("", bare(question))
+    if _is_question(alone) and _named(alone) and not leans(alone):
+        return f"{_capital(alone)}?"  # "And what does France want?"
     opening, banned = begun(question, history[-1].question)
     openings = [opening]
     if opening and banned == _ABOUT:
         # Where it only copies the question before, what is asked about comes first.
-        openings.append(f"{opening} {_FRAGMENT.sub('', bare(question))}")
+        openings.append(f"{opening} {alone}")
     said = [(e.question, e.answer or "not stated") for e in history]
     for words in openings:
         prompt = compose_followup(question, said, opening=words, generator=generator)
@@ -59,6 +62,8 @@ def standalone(question: str, history: Sequence[Exchange], *, generator: Generat
             break
         rest = generator.complete(prompt, max_tokens=_MOST_TOKENS, without=banned)
         written = f"{' '.join(f'{words}{rest}'.split()).rstrip(' .?')}?"
+        if opening and rest.lstrip()[:1].isdigit() and banned != _ABOUT:
+            break  # a number that was answered is not what "that" stands for
         if rest and faithful(written, question, history):
             # What is left vague is searched together with the question before.
             return by_rule(written, history[-1]) if vague(written) else written
@@ -212,10 +217,11 @@ def _asks_the_same(written: str, question: str) -> bool:
 # -- without a model ----------------------------------------------------------------------------
 
 _NAME = re.compile(
-    r"(?:\b[Tt]he )?(?<![\w-])[A-Z][\w.-]*"
+    r"(?:\b[Tt]he |(?:\b(?:von|van|de|der|la) )+)?(?<![\w-])[A-Z][\w.-]*"
     r"(?:(?: (?:of|for|on|de|von|van|der|la|du))? [A-Z][\w.-]*)*"
 )
 _SUBJECT = re.compile(rf"\b{_AUX} (?P<name>{_NAME.pattern})")
+_PLAIN = 6  # words of a question in which a pronoun most likely is what the last one was about
 _TOO = re.compile(r"\s+(?:too|as well|either|also|then)$", re.IGNORECASE)
 _SWAPPED = re.compile(r"^(?:why|when|where|how)$", re.IGNORECASE)
 _LEADING = re.compile(rf"^(?:why|when|where|how)(?= {_AUX}\b)", re.IGNORECASE)
@@ -245,7 +251,7 @@ def by_rule(question: str, before: Exchange) -> str:
     if not _is_question(about) and not re.search(rf", {_ASKS.pattern}", about):
         return _with(about, topic) or f"Regarding {about}: {_lower(topic)}?"
     names, pronouns = _names(topic), list(_PRONOUN.finditer(about))
-    if len(names) == len(pronouns) == 1:
+    if len(names) == len(pronouns) == 1 and len(about.split()) <= _PLAIN:
         found, name = pronouns[0], names[0]
         if found["owner"]:
             name += "'" if name.endswith("s") else "'s"

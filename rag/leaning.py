@@ -34,7 +34,8 @@ _DETERMINER = frozenset(
 _LONG, _SHORT = 14, 10  # words
 _SUBJECT = frozenset("he she they it".split())
 _OWNER = frozenset("his her its their".split())
-_PERSONAL = frozenset("he she him his her hers they them their theirs".split())
+_PERSON = frozenset("he she him his her hers".split())
+_PERSONAL = _PERSON | frozenset("they them their theirs".split())
 _PRONOUNS = _PERSONAL | {"it", "its"}
 _PARTICIPLE = re.compile(r"(?:ed|en|aid|own|one|ent|ght|ld|und|ept|eld|ost|ade|ung|orn)$")
 
@@ -65,6 +66,7 @@ _POINTS = re.compile(
     r"|\b(?:which|that|this|the|another|each|other|first|second|third|last|next|previous|latter"
     r"|former|same|new|old) ones?\b|\bones? of (?:them|these|those)\b"
     r"|\bthe (?:former|latter|others?|rest|above)\b(?= |$)|\bof the (?:two|three)\b"
+    r"|\bof (?:them|these|those)\b"
     r"|\bthe other (?:side|party|man|woman|country|one|document|leader|two|three)s?\b"
     r"|\b(?:by|since|until|from|back) then\b|\bthen$|\binstead$"
     r"|\b(?:both|either|neither|each) (?:of (?:them|these|those|the)\b|sides?\b|part(?:y|ies)\b"
@@ -87,7 +89,7 @@ _BARE = re.compile(
     r"|be|been|take|took|fail|end|begin|start|last|mean|work|happen|come|go|get|cover|apply|call"
     r"|think|want|signed|suspended|held|made|launched|reached|published|written|described)\b)"
     r"|\b(?:did|does|do|was|is|were|are|has|have|had|will|would|can|could) the "
-    rf"{_NOUN}\b(?! (?:of|between|on|in|with|that|which|who|for|by|to|against|at|from|about|over)\b)",
+    rf"{_NOUN}\b(?! (?:of|between|on|in|with|that|which|who|for|by|to|against|at|from|about)\b)",
     re.IGNORECASE,
 )
 # What is asked of is not said: "How did China respond?", "What was Italy's reaction?"
@@ -161,9 +163,9 @@ def dangling(question: str) -> bool:
             if owner or subject:
                 known = named + (people if word in _PERSONAL else 0)
                 # "Which treaty did it sign": what is asked for is not who did it.
-                known += asked if word not in _PERSONAL and before not in _AUX else 0
+                known += asked if word not in _PERSON and before not in _AUX else 0
             else:
-                known = named + (asked if word not in _PERSONAL else 0) - 1
+                known = named + (asked if word not in _PERSON else 0) - 1
             if known < 1 or (word in ("they", "their") and not plural and known < 2):
                 return True
         elif word == "there" and not {before, follows} & (_BE | {"been", "has", "have", "had"}):

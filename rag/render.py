@@ -7,17 +7,20 @@ zero-width characters never pass ``_safe``.
 from __future__ import annotations
 
 import json
+import re
 import textwrap
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from rag.clean import shown
 from rag.doctor import Finding, IndexState
 from rag.indexing import IndexReport
-from rag.records import Answer, BatchReport, Citation, Claim, Hit
-from rag.terminal import printable
+from rag.records import Answer, BatchReport, Citation, Claim, Evidence, Hit
+from rag.terminal import printable, printable_lines
 
 _QUOTE_CHARS = 240
+_PARAGRAPH = re.compile(r"(?:\r\n|\n|\r)[^\S\r\n]*(?:\r\n|\n|\r)")
 
 
 def answer_json(answer: Answer, *, id_: object = None, extra: dict[str, Any] | None = None) -> str:
@@ -73,11 +76,7 @@ def search_text(expanded: str, hits: list[Hit], *, width: int, explain: bool) ->
         where = _place(hit.document.path, hit.line_start, hit.line_end)
         lines.append(f"{number}. {_safe(hit.document.title)} · {where}")
         if explain:
-            stages = [
-                f"{stage} rank {hit.ranks[stage]} (score {hit.stage_scores[stage]:.3f})"
-                for stage in sorted(hit.ranks)
-            ]
-            lines.append(f"   fused {hit.score:.5f} = " + ", ".join(stages))
+            lines.append(f"   {_fused(hit)}")
         lines += _wrap(_safe(hit.passage.clean), width, "   ")
     return "\n".join(lines) if hits else "nothing found"
 
@@ -98,6 +97,88 @@ def sources_text(citations: tuple[Citation, ...], *, width: int) -> str:
             quote = quote[:_QUOTE_CHARS].rsplit(" ", 1)[0] + " …"
         lines += _wrap(f"“{quote}”", width, "    ")
     return "\n".join(lines)
+
+
+def quote_text(citation: Citation, before: str, after: str, *, width: int, styled: bool) -> str:
+    """A quote within its paragraph, highlighted, under its place.
+
+    Args:
+        citation: What is quoted.
+        before: Stored text up to the quote; shown from its last blank line on.
+        after: Stored text behind the quote; shown up to its first blank line.
+        width: Columns.
+        styled: Whether the terminal can show text in reverse; otherwise »quote«.
+    """
+    paragraph = _PARAGRAPH.split(before)[-1], citation.quote, _PARAGRAPH.split(after, 1)[0]
+    # The marks stand where no text can put them: what is printable holds none of these.
+    text = "{}\ue000{}\ue001{}".format(*map(printable_lines, paragraph))
+    lines: list[str] = []
+    within = False
+    for line in text.strip("\n").split("\n"):
+        for row in _wrap(line, width - 4, "") or [""]:
+            shown_, within = _highlighted(row, within, styled=styled)
+            lines.append(f"    {shown_}".rstrip())
+    where = _place(citation.document, citation.line_start, citation.line_end)
+    return "\n".join([f"[{citation.label}] {_safe(citation.title)} · {where}", *lines])
+
+
+def _highlighted(row: str, within: bool, *, styled: bool) -> tuple[str, bool]:
+    """A row with its marks made visible, and whether the quote goes on in the next."""
+    on, off = ("\x1b[7m", "\x1b[0m") if styled else ("»", "«")
+    opens = within and styled
+    within = (within or "\ue000" in row) and "\ue001" not in row
+    text = row.replace("\ue000", on).replace("\ue001", off)
+    return (on if opens else "") + text + (off if within and styled else ""), within
+
+
+def why_text(
+    answer: Answer,
+    evidence: Sequence[Evidence],
+    hits: Sequence[Hit],
+    *,
+    width: int,
+    threshold: float,
+    changed: bool,
+) -> str:
+    """How an answer came about.
+
+    Args:
+        answer: The answer.
+        evidence: What the model was offered for the first thing that was asked.
+        hits: The passages that it comes from.
+        width: Columns.
+        threshold: ``answerability`` from which a question is answered.
+        changed: The index is not the one that was answered from.
+    """
+    lines = [f"asked as: {_safe(answer.standalone_question)}"]
+    if changed:
+        lines.append("the index has changed since: what follows is found in it now")
+    lines.append(f"answerability {answer.answerability:.2f}, needed {threshold:.2f}")
+    for claim in answer.claims:
+        labels = "".join(f"[{label}]" for label in claim.labels)
+        lines += _wrap(f"support {claim.score:.2f} {labels}: {_safe(claim.text)}", width, "")
+    if answer.dropped:
+        lines.append(dropped_text(answer, width=width))
+    lines += ["", "evidence:"]
+    for number, item in enumerate(evidence, 1):
+        lines.append(
+            f"{number}. score {item.score:.2f}, cosine {item.cosine:.2f} ·"
+            f" {_safe(item.document.path)}"
+        )
+        lines += _wrap(_safe(item.shown), width, "   ")
+    lines += ["", "passages:"]
+    for number, hit in enumerate(hits, 1):
+        where = _place(hit.document.path, hit.line_start, hit.line_end)
+        lines += _wrap(f"{number}. {where} · {_fused(hit)}", width, "")
+    return "\n".join(lines)
+
+
+def _fused(hit: Hit) -> str:
+    stages = [
+        f"{stage} rank {hit.ranks[stage]} (score {hit.stage_scores[stage]:.3f})"
+        for stage in sorted(hit.ranks)
+    ]
+    return f"fused {hit.score:.5f} = " + ", ".join(stages)
 
 
 def summary_text(answer: Answer) -> str:

@@ -50,6 +50,8 @@ MAY_IMPORT = {
     "parts": "",
     "answering": "records words store dense scope retrieve evidence compose verify citing parts",
     # what the commands share
+    "leaning": "words",
+    "followup": "records words compose leaning",
     "opening": "__init__ records errors config models fetch embed store dense scope compose"
     " generate answering",
     "doctor": "errors config models store dense opening",
@@ -79,13 +81,17 @@ MAY_IMPORT = {
     "flags": "config",
     "many": "errors config store scope answering gold evaluation opening render batch evalrun"
     " console flags",
-    "cli": "__init__ records errors terminal config models fetch store indexing opening doctor"
-    " render console flags many",
+    "speaking": "records render console",
+    "session": "records errors files answering scope followup render sheets speaking",
+    "slash": "records errors terminal scope render session",
+    "chat": "errors terminal opening session slash render speaking console flags",
+    "cli": "__init__ errors terminal config models fetch store indexing opening doctor"
+    " render console flags many speaking chat",
     "__main__": "cli",
 }
 HEAVY = (
     "torch", "faiss", "llama_cpp", "sentence_transformers", "transformers", "numpy", "nupunkt",
-    "huggingface_hub", "rich", "scipy",
+    "huggingface_hub", "rich", "scipy", "prompt_toolkit",
 )  # fmt: skip
 
 

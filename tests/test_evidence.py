@@ -68,7 +68,8 @@ def test_a_sentence_that_stands_alone_is_shown_alone(shown: Show) -> None:
 def test_what_is_asked_of_a_document_is_at_its_head(tmp_path: Path, build: IndexBuilder) -> None:
     folder = tmp_path / "papers"
     folder.mkdir()
-    paper = f"Harbour Paper\nno. 12\n26 March 2024\n\nThe quarrel of the islands\n\nAda LIND\n\n{SPEECH}"
+    head_ = "Harbour Paper\nno. 12\n26 March 2024\n\nThe quarrel of the islands\n\nAda LIND"
+    paper = f"{head_}\n\n{SPEECH}"
     (folder / "paper.txt").write_text(paper, encoding="utf-8")
     build(folder)
     store = open_index(tmp_path / "index")
@@ -82,6 +83,6 @@ def test_what_is_asked_of_a_document_is_at_its_head(tmp_path: Path, build: Index
     assert head.clean == (
         "Harbour Paper; no. 12; 26 March 2024; The quarrel of the islands; Ada LIND"
     )
-    assert paper[head.start : head.end].endswith("Ada LIND")
+    assert paper[head.start : head.end] == head_
     assert "Ada LIND" not in best("Which envoy is on a tour of the islands?").clean
     store.close()
