@@ -181,7 +181,7 @@ class Engine:
             embedder=self.embedder.name,
             llm=self.generator.name,
             index_generation=self.store.generation,
-            documents_searched=len(self.store.documents()),
+            documents_searched=self.store.document_count(),
         )
 
     def _find(self, text: str, *, asked: str = "") -> Found:

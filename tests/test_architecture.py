@@ -34,10 +34,17 @@ MAY_IMPORT = {
     "describe": "records words clean",
     "split": "records words clean describe",
     "embed": "records errors words",
-    "store": "records errors",
-    "writing": "records errors words split store",
+    "sums": "",
+    "lexical": "",
+    "store": "records errors sums lexical",
+    "similar": "store",
+    "writing": "records errors words split sums store similar",
     "dense": "records files store",
-    "indexing": "records errors read split writing dense",
+    "soundness": "errors sums store writing dense",
+    "mending": "errors files store writing similar soundness",
+    "changes": "records errors read sums store",
+    "indexing": "records split sums store writing similar dense mending changes",
+    "watching": "errors store indexing",
     # story 2, a question's
     "retrieve": "records errors words store dense",
     "evidence": "records words store retrieve",
@@ -51,7 +58,7 @@ MAY_IMPORT = {
     # what the commands share
     "opening": "__init__ records errors config models fetch embed store dense compose generate"
     " answering",
-    "doctor": "errors config models store dense opening",
+    "doctor": "errors config models store similar soundness opening",
     "render": "records terminal clean indexing answering doctor",
     # many questions
     "questions": "records errors terminal",
@@ -78,8 +85,8 @@ MAY_IMPORT = {
     "flags": "config",
     "many": "errors config store answering gold evaluation opening render batch evalrun console"
     " flags",
-    "cli": "__init__ records errors terminal config models fetch store indexing opening doctor"
-    " render console flags many",
+    "cli": "__init__ records errors terminal config models fetch store indexing watching opening"
+    " doctor render console flags many",
     "__main__": "cli",
 }
 HEAVY = (
