@@ -66,6 +66,8 @@ class Part:
             wanted = left if wanted is None else faiss.IDSelectorAnd(wanted, left)
         parameters: Any = faiss.SearchParameters
         chosen = None if wanted is None else parameters(sel=wanted)
+        # One question is no work for several threads: they would only wait for each other.
+        faiss.omp_set_num_threads(1)
         most = min(limit, int(self.index.ntotal))
         scores, ids = self.index.search(vector[None, :], most, params=chosen)
         found = ids[0] >= 0
