@@ -2,7 +2,7 @@
 
 ``Engine`` is opened once and answers any number of questions; every asker (one question, a chat,
 a list, a gold set) calls ``Engine.answer`` and adds nothing to it. A question that asks several
-things takes the walk once for each; a part that leans on those before it has them in sight.
+things takes the walk once for each; one that leans on those before it goes on with their answer.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from rag.citing import Citations, cited, claim_text, without_given_time
-from rag.compose import ANSWER_OPENING, JUDGEMENT, NO, YES, Turn, compose, compose_judgement
+from rag.compose import ANSWER_OPENING, JUDGEMENT, NO, YES, compose, compose_judgement
 from rag.dense import DenseIndex
-from rag.evidence import select_evidence
+from rag.evidence import other_side, select_evidence
 from rag.parts import Part, split_question
 from rag.records import (
     Answer,
@@ -31,6 +31,7 @@ from rag.records import (
     Stats,
 )
 from rag.retrieve import Query, expand, make_query, retrieve
+from rag.scope import EVERYTHING, Scope
 from rag.store import Store
 from rag.verify import Span, Support, out_of_kind, spans_of, support
 from rag.words import terms
@@ -48,8 +49,6 @@ _NEUTRAL = 2.2
 _NEAREST = 3
 _ASKS_WHY = re.compile(r"\b(?:why|reasons?|causes?|what (?:led|caused|made))\b", re.IGNORECASE)
 _CONJUNCTION = re.compile(r"^(?:But|And|However|Yet|So|Also|Finally|Moreover),?\s+")
-_OTHER_SIDE = 0.7  # the other document's evidence is worth so much of the best of all
-_NEW_WORDS = 3  # and says at least so many words of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +99,25 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Everything that is loaded once: one generation of an index, and two models."""
+    """Everything that is loaded once: one generation of an index, and two models.
+
+    With another ``scope`` (``dataclasses.replace``) the same answers from some documents only.
+    """
 
     store: Store
     dense: DenseIndex
     embedder: Embedder
     generator: Generator
     limits: Limits
+    scope: Scope = EVERYTHING
 
     def search(self, question: str, limit: int) -> tuple[Query, list[Hit]]:
         """Retrieval only."""
         query = make_query(question, embedder=self.embedder, acronyms=self.store.acronyms())
-        return query, retrieve(query, store=self.store, dense=self.dense, limit=limit)
+        chosen = self.scope.documents
+        return query, retrieve(
+            query, store=self.store, dense=self.dense, limit=limit, documents=chosen
+        )
 
     def prepare(self, question: str, *, standalone: str | None = None) -> Prepared:
         """All that comes before the language model; may run in one other thread while it answers.
@@ -155,7 +161,7 @@ class Engine:
         said = _Said(Citations(self.store), on_claim)
         for number, part in enumerate(ready.parts):
             found = self._find_next(part, said) if number else ready.first
-            self._answer_part(part, found, said, several=len(ready.parts) > 1)
+            self._answer_part(part, found, said, whole=ready)
         ended = time.perf_counter()
         return Answer(
             question=question,
@@ -181,7 +187,8 @@ class Engine:
             embedder=self.embedder.name,
             llm=self.generator.name,
             index_generation=self.store.generation,
-            documents_searched=self.store.document_count(),
+            documents_searched=len(self.scope.documents or ()) or self.store.document_count(),
+            scope=self.scope.globs,
         )
 
     def _find(self, text: str, *, asked: str = "") -> Found:
@@ -194,52 +201,56 @@ class Engine:
         """The same for a later part: one that leans on what was said is searched with it."""
         if not part.leans:
             return self._find(part.text)
-        before = said.turns[-1]
         spoken = " ".join(claim.text for claim in said.claims[-1:])
-        for text in (f"{part.text} {before.question} {spoken}", f"{part.text} {before.question}"):
+        for text in (f"{part.text} {said.asked} {spoken}", f"{part.text} {said.asked}"):
             if self.embedder.count(text) < self.embedder.max_tokens // 2:
                 return self._find(text, asked=expand(part.text, self.store.acronyms()))
         return self._find(part.text)
 
-    def _answer_part(self, part: Part, found: Found, said: _Said, *, several: bool) -> None:
+    def _answer_part(self, part: Part, found: Found, said: _Said, *, whole: Prepared) -> None:
         """Answer one part of a question and take down what came of it."""
         limits = self.limits
-        # Only what leans on it is asked in sight of what was said: what stands there distracts.
-        earlier = tuple(said.turns) if part.leans else ()
+        several = len(whole.parts) > 1
+        # A later part is answered by going on with the answer to those before: the whole question
+        # is asked, of what was found for this part.
+        question, begun = found.asked, "".join(f" {claim.text}." for claim in said.claims)
+        if begun or part.leans:
+            question = expand(whole.asked, self.store.acronyms())
         prompt = compose(
-            found.asked,
+            question,
             list(found.evidence),
             generator=self.generator,
-            answer_tokens=limits.max_answer_tokens,
-            earlier=earlier,
+            answer_tokens=limits.max_answer_tokens
+            + len(self.generator.tokenize(begun, special=False)),
         )
         reused = self.generator.read(prompt)
         stated = self.generator.log_odds(YES, NO)
-        citable = (*prompt.evidence, *(e for turn in earlier for e in turn.evidence))
         # The most that a judgement could make of it; if that is too little, nothing is written.
-        answerability = _probability(stated, judged=_SUREST, fluent=0.0) if citable else 0.0
+        answerability = _probability(stated, judged=_SUREST, fluent=0.0) if prompt.evidence else 0.0
         known = len(said.claims)
-        written: list[str] = []
         if answerability >= limits.answer_threshold:
-            for text, support_ in self._checked_sentences(found, citable, several=several):
+            sentences = self.generator.sentences(
+                ANSWER_OPENING + begun,
+                max_tokens=limits.max_answer_tokens,
+                limit=-(-limits.max_claims // 2) if several else limits.max_claims,
+            )
+            for text, support_ in self._checked(sentences, found, prompt, several=several):
                 score = round(support_.score, 4)
                 if support_.reason:
                     said.dropped.append(Claim(text, (), "unsupported", score, support_.reason))
                     continue
-                if not written:
+                if len(said.claims) == known:
                     judged = _NEUTRAL
                     if not several:
-                        judged = self._judged(found.asked, citable, text, support_)
+                        judged = self._judged(question, prompt.evidence, text, support_)
                     answerability = _probability(stated, judged=judged, fluent=self._fluency())
                     if answerability < limits.answer_threshold:
                         said.dropped.append(Claim(text, (), "unsupported", score, NOT_ASKED))
                         break
-                written.append(text)
                 said.add(text, support_.spans, score)
         if len(said.claims) == known:
             said.unanswered.append(part.text)
-        answer = (ANSWER_OPENING, "".join(f" {text}." for text in written)) if written else (NO,)
-        said.turns.append(Turn(found.asked, prompt.evidence, answer))
+        said.asked = found.asked
         said.answerability.append(answerability)
         said.hits |= {hit.passage_id: hit for hit in found.hits if hit.passage_id not in said.hits}
         said.count(prompt, reused, self.generator)
@@ -259,20 +270,15 @@ class Engine:
         written = self.generator.log_probs
         return sum(written) / len(written) if written else 0.0
 
-    def _checked_sentences(
-        self, found: Found, evidence: tuple[Evidence, ...], *, several: bool
+    def _checked(
+        self, sentences: Iterator[str], found: Found, prompt: Prompt, *, several: bool
     ) -> Iterator[tuple[str, Support]]:
         """What the model writes, sentence by sentence, each with what supports it."""
-        limits = self.limits
-        question = found.asked
-        check = _Verifier(self, question, evidence)
+        question, evidence = found.asked, prompt.evidence
+        check = _Verifier(self, prompt.question, evidence)
         said: list[str] = []
         supported: list[tuple[str, Support]] = []
-        most = -(-limits.max_claims // 2) if several else limits.max_claims
-
-        for sentence in self.generator.sentences(
-            ANSWER_OPENING, max_tokens=limits.max_answer_tokens, limit=most
-        ):
+        for sentence in sentences:
             text = claim_text(sentence)
             if not text or text in said:
                 break
@@ -288,9 +294,11 @@ class Engine:
             yield text, support_
         # A small model stops at the first reason. Where another document gives one too, its own
         # sentence is added, word for word.
-        if len(supported) == 1 and most > 1 and not several and _ASKS_WHY.search(question):
+        more = self.limits.max_claims > 1 and not several
+        if len(supported) == 1 and more and _ASKS_WHY.search(question):
             claim, first = supported[0]
-            other = _other_reason(found.query, evidence, claim=claim, first=first)
+            known = {span.document.id for span in first.spans}
+            other = other_side(found.query, evidence, claim=claim, known=known)
             if other:
                 text = _CONJUNCTION.sub("", other.clean).rstrip(" .;")
                 yield f"Another source says: “{text}”", check(text)
@@ -309,24 +317,6 @@ def _probability(stated: float, *, judged: float, fluent: float) -> float:
     return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
 
 
-def _other_reason(
-    query: Query, evidence: tuple[Evidence, ...], *, claim: str, first: Support
-) -> Evidence | None:
-    """The best evidence of another document that speaks of what a claim says, and adds to it."""
-    cited = {span.document.id for span in first.spans}
-    asked, said = set(query.terms), set(terms(claim))
-    for item in evidence:
-        words = set(terms(item.clean))
-        if (
-            item.document.id not in cited
-            and item.score >= _OTHER_SIDE * evidence[0].score
-            and words & (said - asked)
-            and len(words - said - asked) >= _NEW_WORDS
-        ):
-            return item
-    return None
-
-
 def _shown(span: Span, evidence: tuple[Evidence, ...]) -> str:
     """A cited text as the model was shown it: with the sentence before, where it needs that."""
     whole = (e.shown for e in evidence if e.document.id == span.document.id)
@@ -343,7 +333,7 @@ class _Said:
         self.claims: list[Claim] = []
         self.dropped: list[Claim] = []
         self.unanswered: list[str] = []
-        self.turns: list[Turn] = []
+        self.asked = ""  # the part before
         self.hits: dict[int, Hit] = {}
         self.answerability: list[float] = []
         self.stats = Stats()

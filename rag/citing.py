@@ -61,8 +61,8 @@ def claim_text(sentence: str) -> str:
 
 
 _WHEN = re.compile(
-    r",?\s+(?:(?:in|on|by|since|during|at|for)\s+)(?:the\s+)?(?:[^\W\d]+\s+){0,2}\d{1,4}(?:\s+[A-Z]\w+)?"
-    r"(?:,?\s+\d{4})?(?=[,.]|$)"
+    r",?\s+(?:(?:in|on|by|since|during|at|for|of)\s+)(?:the\s+)?(?:[^\W\d]+\s+){0,2}\d{1,4}"
+    r"(?:\s+[A-Z]\w+)?(?:,?\s+\d{4})?(?=[,.]|$)"
 )
 
 

@@ -164,6 +164,7 @@ def search(
     explain: Annotated[
         bool, typer.Option("--explain", help="Each stage's rank and score.")
     ] = False,
+    docs: flags.DocsFlag = None,
     index_dir: flags.IndexFlag = None,
     embedder: flags.EmbedderFlag = None,
     config: flags.ConfigFlag = None,
@@ -176,7 +177,8 @@ def search(
     from rag.opening import open_engine
     from rag.render import search_json, search_text
 
-    engine = open_engine(settings, console.consent(quiet=quiet or as_json), generate=False)
+    consent = console.consent(quiet=quiet or as_json)
+    engine = open_engine(settings, consent, generate=False, docs=docs or ())
     query = _valid(query)
     searched, hits = engine.search(query, limit)
     if as_json:

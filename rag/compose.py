@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -25,21 +25,10 @@ _ROLE = re.compile(r"^\[(system|user|assistant)\]\n", re.MULTILINE)
 _MARK = "\ue000{}\ue001"  # private-use characters: no chat template contains them
 _SPLIT = re.compile("\ue000(.*?)\ue001")
 _MAX_JUDGED = 1200  # code points of text that a judgement reads
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """Something that was asked, with the evidence it was shown and what the model said to it.
-
-    Attributes:
-        question: As the model was asked it.
-        evidence: As it was shown, best first.
-        said: What the model went on with, in the pieces in which it was written.
-    """
-
-    question: str
-    evidence: tuple[Evidence, ...] = ()
-    said: tuple[str, ...] = ()
+# What is shown of a conversation: turns, code points of a question and of an answer; and the most
+# tokens of the whole prompt, which lies where judgements do.
+_TURNS, _MAX_ASKED, _MAX_SAID = 3, 240, 400
+_MAX_FOLLOWUP = 1800
 
 
 @cache
@@ -83,31 +72,24 @@ def compose(
     *,
     generator: Generator,
     answer_tokens: int,
-    earlier: tuple[Turn, ...] = (),
 ) -> Prompt:
-    """Put a question and its evidence into the template, after what was asked before it.
+    """Put a question and its evidence into the template.
 
     Args:
         question: What is asked, acronyms expanded.
         evidence: Best first; the least goes first where the context is full.
         generator: For its chat template, tokenizer and context.
         answer_tokens: Room to leave for the answer.
-        earlier: Questions already asked, oldest first; where they and the question do not fit
-            together the oldest are left out.
 
     Raises:
         UsageError: The question alone does not fit.
     """
-    context = generator.context_tokens - answer_tokens - 16
-    asked = Turn(question)
-    layout = _layout((*earlier, asked), generator)
-    room = context - sum(len(ids) for _, ids in layout)
+    text = generator.chat(template("answer", "evidence", "question")) + JUDGE
+    before, *rest = _SPLIT.split(text)
+    asked = tuple(generator.tokenize(_one_line(question), special=False))
+    fixed = [tuple(generator.tokenize(part, special=True)) for part in (before, *rest[1::2])]
+    room = generator.context_tokens - answer_tokens - 16 - sum(map(len, fixed)) - len(asked)
     if room < 0:
-        if earlier:
-            return compose(
-                question, evidence, generator=generator, answer_tokens=answer_tokens,
-                earlier=earlier[1:],
-            )  # fmt: skip
         raise UsageError(
             "the question does not fit the language model's context",
             hint="ask a shorter question, or set a larger context_tokens",
@@ -118,54 +100,17 @@ def compose(
         if len(ids) <= room:
             room -= len(ids)
             kept.append((item, ids))
-    pieces: list[tuple[int, ...]] = []
-    for slot, ids in layout:
-        if slot is asked:
-            pieces += [ids for _, ids in reversed(kept)]  # the best stands next to the question
-        else:
-            pieces.append(ids)
+    # The best stands next to the question.
+    filled = {"evidence": [ids for _, ids in reversed(kept)], "question": [asked]}
+    pieces = [fixed[0]]
+    for field, after in zip(rest[::2], fixed[1:], strict=True):
+        pieces += [*filled[field], after]
     return Prompt(
         pieces=tuple(pieces),
         question=question,
         evidence=tuple(item for item, _ in kept),
         dropped=len(evidence) - len(kept),
     )
-
-
-def _layout(
-    turns: tuple[Turn, ...], generator: Generator
-) -> list[tuple[Turn | None, tuple[int, ...]]]:
-    """A prompt's pieces in order; where the last turn's evidence goes stands that turn, empty."""
-    *examples, ask = template("answer", "evidence", "question")
-    messages = [*examples]
-    for number, turn in enumerate(turns):
-        messages.append({"role": ask["role"], "content": _numbered(ask["content"], number)})
-        if turn is not turns[-1]:
-            said = JUDGE + _MARK.format(f"said {number}")
-            messages.append({"role": "assistant", "content": said})
-    before, *rest = _SPLIT.split(generator.chat(messages) + JUDGE)
-    layout: list[tuple[Turn | None, tuple[int, ...]]] = [
-        (None, tuple(generator.tokenize(before, special=True)))
-    ]
-    for field, after in zip(rest[::2], rest[1::2], strict=True):
-        kind, _, place = field.partition(" ")
-        turn = turns[int(place)]
-        if kind == "question":
-            layout.append(
-                (None, tuple(generator.tokenize(_one_line(turn.question), special=False)))
-            )
-        elif kind == "said":
-            layout += [(None, tuple(generator.tokenize(text, special=False))) for text in turn.said]
-        elif turn is turns[-1]:
-            layout.append((turn, ()))
-        else:
-            layout += [(None, _evidence_ids(item, generator)) for item in reversed(turn.evidence)]
-        layout.append((None, tuple(generator.tokenize(after, special=True))))
-    return layout
-
-
-def _numbered(content: str, number: int) -> str:
-    return _SPLIT.sub(lambda field: _MARK.format(f"{field.group(1)} {number}"), content)
 
 
 def _evidence_ids(item: Evidence, generator: Generator) -> tuple[int, ...]:
@@ -175,12 +120,48 @@ def _evidence_ids(item: Evidence, generator: Generator) -> tuple[int, ...]:
 def compose_judgement(question: str, text: str, answer: str, *, generator: Generator) -> Prompt:
     """Ask whether a text states this answer to this question."""
     values = {"question": question, "text": text[:_MAX_JUDGED], "answer": answer}
-    before, *rest = _SPLIT.split(generator.chat(template("judge", "text", "question", "answer")))
+    lines = {field: _one_line(value) for field, value in values.items()}
+    return Prompt(_filled("judge", lines, generator), question, ())
+
+
+def compose_followup(
+    question: str, history: Sequence[tuple[str, str]], *, opening: str, generator: Generator
+) -> Prompt | None:
+    """Ask for a question in words that are understood without what was said before it.
+
+    Args:
+        question: What is asked now.
+        history: What was asked and answered, oldest first. Only the last of it is shown, each cut;
+            where that is too long in tokens the oldest goes first.
+        opening: The words that the rewriting begins with.
+        generator: For its chat template and tokenizer.
+
+    Returns:
+        The prompt, or None where the question alone is too long.
+    """
+    said = [
+        f"Question: {_one_line(asked)[:_MAX_ASKED]}\nAnswer: {_one_line(answer)[:_MAX_SAID]}\n"
+        for asked, answer in history[-_TURNS:]
+    ]
+    while True:
+        lines = {"history": "".join(said), "question": _one_line(question)}
+        begun = tuple(generator.tokenize(_one_line(opening), special=False))
+        pieces = (*_filled("followup", lines, generator), begun)
+        if sum(map(len, pieces)) <= _MAX_FOLLOWUP:
+            return Prompt(pieces, question, ())
+        if not said:
+            return None
+        said = said[1:]
+
+
+def _filled(name: str, values: dict[str, str], generator: Generator) -> tuple[tuple[int, ...], ...]:
+    """The pieces of a template with untrusted text in its fields."""
+    before, *rest = _SPLIT.split(generator.chat(template(name, *values)))
     pieces = [tuple(generator.tokenize(before, special=True))]
     for field, after in zip(rest[::2], rest[1::2], strict=True):
-        pieces.append(tuple(generator.tokenize(_one_line(values[field]), special=False)))
+        pieces.append(tuple(generator.tokenize(values[field], special=False)))
         pieces.append(tuple(generator.tokenize(after, special=True)))
-    return Prompt(tuple(pieces), question, ())
+    return tuple(pieces)
 
 
 def _one_line(text: str) -> str:

@@ -96,6 +96,8 @@ class DenseIndex:
             limit: At most so many.
             among: int64 (n,), the only passages that are looked at; None means all.
         """
+        if among is not None and not len(among):
+            return []
         exact = all(part.exact for part in self._parts)
         most = limit if exact else limit * _AGAIN
         found = [part.search(vector, most, among) for part in self._parts]

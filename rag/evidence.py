@@ -13,19 +13,26 @@ from dataclasses import replace
 from rag.records import Evidence, Hit, Sentence
 from rag.retrieve import Query
 from rag.store import Store
-from rag.words import terms
+from rag.words import open_quotation, terms
 
 _MIN_WORDS = 4
 _TAIL = 0.6  # what is worth less of the best is not read: it costs time and distracts
 _TWIN = 0.6  # a sentence joins the one that it leans on if it is worth so much of it
 _MAX_LEAD_WORDS = 45
+_MAX_LEAD_SENTENCES = 4
 _MAX_LEAD_GAP = 40  # code points
+_OTHER_SIDE = 0.7  # the other document's evidence is worth so much of the best of all
+_NEW_WORDS = 3  # and says at least so many words of its own
 _NEEDS_LEAD = re.compile(
     r"[\"'“‘(]*(?:(?:But|And|However|Yet|So|Thus|Therefore|Moreover|Furthermore|Still|Instead|Also"
     r"|In addition|As a result|Finally|Nevertheless|Admittedly|At the same time),?\s+)?"
     r"(?:It|Its|He|His|She|Her|They|Their|Them|This|That|These|Those|Such|Both|The (?:former|latter"
     r"|two|same|goal|agreement|text|treaty|deal|statement|move|decision|plan|document))\b"
     r"|[\"'“‘(]*(?:But|However|Yet|Instead|On the other(?: hand)?)\b"
+)
+# A quotation whose speaker is only a pronoun.
+_SAID_BY_SOMEBODY = re.compile(
+    r"[”\"],? (?:he|she|they) (?:said|added|told|says|adds|explained|argued|warned|noted)\b"
 )
 
 
@@ -101,18 +108,43 @@ def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) 
     return chosen
 
 
+def other_side(
+    query: Query, evidence: tuple[Evidence, ...], *, claim: str, known: set[int]
+) -> Evidence | None:
+    """The best evidence of a document not in ``known`` on what a claim says, that adds to it."""
+    asked, said = set(query.terms), set(terms(claim))
+    for item in evidence:
+        words = set(terms(item.clean))
+        if (
+            item.document.id not in known
+            and item.score >= _OTHER_SIDE * evidence[0].score
+            and words & (said - asked)
+            and len(words - said - asked) >= _NEW_WORDS
+        ):
+            return item
+    return None
+
+
 def _lead(hit: Hit, at: int, store: Store) -> Sentence | None:
-    """The sentence before, where this one leans on it."""
+    """The sentence before, where this one leans on it; within a quotation the one that opens it."""
     sentence = hit.passage.sentences[at]
-    if not _NEEDS_LEAD.match(sentence.clean):
-        return None
-    before = (
-        hit.passage.sentences[at - 1]
-        if at
-        else store.sentence_before(hit.document.id, sentence.start)
-    )
-    if before is None or len(before.clean.split()) > _MAX_LEAD_WORDS:
-        return None
-    if not 0 <= sentence.start - before.end <= _MAX_LEAD_GAP:
-        return None  # a footnote, or a sentence of another section
-    return before
+    before = _opener(hit.passage.sentences[:at])
+    if not before:
+        if not (_NEEDS_LEAD.match(sentence.clean) or _SAID_BY_SOMEBODY.search(sentence.clean)):
+            return None
+        before = (
+            hit.passage.sentences[at - 1]
+            if at
+            else store.sentence_before(hit.document.id, sentence.start)
+        )
+        if before is None or not 0 <= sentence.start - before.end <= _MAX_LEAD_GAP:
+            return None  # a footnote, or a sentence of another section
+    return before if len(before.clean.split()) <= _MAX_LEAD_WORDS else None
+
+
+def _opener(before: tuple[Sentence, ...]) -> Sentence | None:
+    """The near sentence that opens a quotation which those after it do not close."""
+    for back, sentence in enumerate(reversed(before[-_MAX_LEAD_SENTENCES:]), 1):
+        if open_quotation(" ".join(s.clean for s in before[-back:])) in range(len(sentence.clean)):
+            return sentence
+    return None

@@ -25,6 +25,10 @@ EmbedderFlag = Annotated[
 LlmFlag = Annotated[
     str | None, typer.Option("--llm", help="Catalogue name, GGUF file, or extractive.")
 ]
+DocsFlag = Annotated[
+    list[str] | None,
+    typer.Option("--docs", metavar="GLOB", help="Only documents whose path matches; repeatable."),
+]
 
 
 def settings(config: Path | None, **flags: Any) -> Settings:

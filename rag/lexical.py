@@ -6,13 +6,15 @@ be too many, candidates are found by the rarest words and scored again with all 
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+OF_DOCUMENTS = "document_id IN (SELECT value FROM json_each(?))"  # one parameter
 Rows = Callable[..., list[tuple[Any, ...]]]
 MOST = 20_000  # passages that one question may have FTS5 score
 _AGAIN = 4  # times as many are scored again as are wanted
@@ -26,16 +28,22 @@ def frequency(rows: Rows, term: str) -> int:
     return int(rows("SELECT count(*) FROM lexical WHERE lexical MATCH ?", f'"{term}"')[0][0])
 
 
-def search(rows: Rows, frequencies: Mapping[str, int], limit: int) -> list[tuple[int, float]]:
+def search(
+    rows: Rows,
+    frequencies: Mapping[str, int],
+    limit: int,
+    documents: Iterable[int] | None = None,
+) -> list[tuple[int, float]]:
     """Passage ids and BM25 scores (larger is better) for any of some terms.
 
     Args:
         rows: Runs a query.
         frequencies: Each term and in how many passages it stands.
         limit: At most so many.
+        documents: Only passages of these, however many have a term; None means of all.
     """
-    if sum(frequencies.values()) <= MOST:
-        return scored(rows, _any(frequencies), limit)
+    if documents is not None or sum(frequencies.values()) <= MOST:
+        return scored(rows, _any(frequencies), limit, documents)
     found = [id_ for id_, _ in scored(rows, _candidates(rows, frequencies), limit * _AGAIN)]
     total, mean = _sizes(rows)
     again = []
@@ -47,15 +55,21 @@ def search(rows: Rows, frequencies: Mapping[str, int], limit: int) -> list[tuple
     return sorted(again, key=lambda row: (-row[1], row[0]))[:limit]
 
 
-def scored(rows: Rows, match: str, limit: int) -> list[tuple[int, float]]:
+def scored(
+    rows: Rows, match: str, limit: int, documents: Iterable[int] | None = None
+) -> list[tuple[int, float]]:
     """What an FTS5 query matches, best first, all of it scored by FTS5."""
     if not match:
         return []
+    # The plus keeps SQLite from running the match anew for each passage.
+    within = f"AND +rowid IN (SELECT id FROM passages WHERE {OF_DOCUMENTS})"
     found = rows(
         "SELECT rowid, -bm25(lexical) FROM lexical WHERE lexical MATCH ?"
-        " ORDER BY bm25(lexical), rowid LIMIT ?",
-        match, limit,
-    )  # fmt: skip
+        f" {'' if documents is None else within} ORDER BY bm25(lexical), rowid LIMIT ?",
+        match,
+        *([] if documents is None else [json.dumps(sorted(documents))]),
+        limit,
+    )
     return [(int(id_), float(score)) for id_, score in found]
 
 

@@ -12,7 +12,7 @@ from rag import console, flags
 from rag.errors import InputUnreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rag.answering import Engine
     from rag.batch import BatchReport, Question
@@ -106,6 +106,7 @@ def batch(
     retry_errors: Annotated[
         bool, typer.Option("--retry-errors", help="Answer again what failed before.")
     ] = False,
+    docs: flags.DocsFlag = None,
     index_dir: flags.IndexFlag = None,
     embedder: flags.EmbedderFlag = None,
     llm: flags.LlmFlag = None,
@@ -122,7 +123,7 @@ def batch(
     silent = quiet or as_json
     report = _answered(
         read_questions(questions), out, settings, quiet=silent,
-        form=form, retry_errors=retry_errors, question_file=questions,
+        docs=docs or (), form=form, retry_errors=retry_errors, question_file=questions,
     )  # fmt: skip
     console.out(batch_json(report, str(out)) if as_json else batch_text(report, str(out)))
     if report.failed and not silent:
@@ -133,27 +134,35 @@ def batch(
 
 
 def _answered(
-    questions: list[Question], out: Path, settings: Settings, *, quiet: bool, **more: Any
+    questions: list[Question],
+    out: Path,
+    settings: Settings,
+    *,
+    quiet: bool,
+    docs: Sequence[str] = (),
+    **more: Any,
 ) -> BatchReport:
     """Run a batch on the configured index, saying how far it is; ``more`` goes to ``run_batch``."""
     from contextlib import closing
 
     from rag.batch import run_batch
     from rag.opening import fingerprint, open_engine
+    from rag.scope import scope_of
     from rag.store import open_index
 
     def engine() -> Engine:
         with console.busy("loading the index and the models …", quiet=quiet):
-            return open_engine(settings, console.consent(quiet=quiet), store=store)
+            return open_engine(settings, console.consent(quiet=quiet), store=store, docs=docs)
 
     with (
         closing(open_index(Path(settings.index))) as store,
         console.progress("answering", quiet=quiet, unit="questions", pace=True) as tell,
     ):
+        scope_of(docs, store.documents())  # what matches nothing is said before anything is written
         return run_batch(
             questions,
             out=out,
-            settings=fingerprint(settings, store),
+            settings=fingerprint(settings, store, docs=docs),
             open_engine=engine,
             progress=tell,
             **more,

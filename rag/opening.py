@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from rag.config import Settings
 from rag.dense import open_dense
 from rag.errors import IndexUnusable, ModelUnusable
 from rag.records import Embedder, Generator
+from rag.scope import scope_of
 from rag.store import Store, open_index
 
 
@@ -90,10 +91,11 @@ def load_generator(settings: Settings, consent: Consent) -> Generator:
     )
 
 
-def fingerprint(settings: Settings, store: Store) -> dict[str, object]:
+def fingerprint(settings: Settings, store: Store, *, docs: Sequence[str] = ()) -> dict[str, object]:
     """Everything that changes answers, as plain JSON: with another one they are others.
 
     A model is known by its name; a GGUF file of the user's own by its name and size too.
+    ``docs`` are the globs that the questions are restricted to.
     """
     own = Path(settings.llm).expanduser()
     known = models.CATALOGUE.get(settings.llm.lower())
@@ -111,11 +113,17 @@ def fingerprint(settings: Settings, store: Store) -> dict[str, object]:
         **{name: getattr(settings, name) for name in chosen},
         "index": store.meta("identity"),
         "index_generation": store.generation,
+        **({"docs": sorted(set(docs))} if docs else {}),
     }
 
 
 def open_engine(
-    settings: Settings, consent: Consent, *, generate: bool = True, store: Store | None = None
+    settings: Settings,
+    consent: Consent,
+    *,
+    generate: bool = True,
+    store: Store | None = None,
+    docs: Sequence[str] = (),
 ) -> Engine:
     """Open everything that answering needs.
 
@@ -124,13 +132,16 @@ def open_engine(
         consent: For models that are missing.
         generate: False opens no language model: retrieval only.
         store: The index where it is open already, so that its generation is the one answered from.
+        docs: Globs of the only documents to answer from; none means all.
 
     Raises:
+        UsageError: A glob matches no document.
         IndexUnusable: No index, or one made with another embedder.
         ModelUnusable: A model is missing, or its bytes are wrong.
     """
     store = store or open_index(Path(settings.index))
     check_embedder(store, embedder_name(settings))
+    scope = scope_of(docs, store.documents())
     settings_ = settings if generate else replace(settings, llm="extractive")
     # Models are located one after the other (they may ask), then loaded side by side.
     model_path(settings_, "embedder", consent)
@@ -152,6 +163,7 @@ def open_engine(
             answer_threshold=settings.answer_threshold,
             support_threshold=settings.support_threshold,
         ),
+        scope=scope,
     )
 
 

@@ -6,7 +6,7 @@ Offsets are Python string code points into ``Document.text``, end exclusive, so 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -125,6 +125,9 @@ class Hit:
     stage_scores: dict[str, float]
 
 
+_NEXT = 40  # code points at most between a sentence and the next: spaces, markup
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """A sentence, or a sentence with the one before it, that the model is shown.
@@ -134,7 +137,7 @@ class Evidence:
         start: Offset of the sentence that is cited.
         end: Offset behind it.
         clean: The cited sentence as a reader sees it.
-        lead: The sentence before, where this one cannot be understood alone; else None.
+        lead: The sentence that this one leans on, mostly the one before; else None.
         passage_id: The passage that brought it in.
         context: That passage under its heading, as a reader sees it: who "he" may be.
         score: Selection score; larger is better, comparable within one question only.
@@ -154,7 +157,10 @@ class Evidence:
     @property
     def shown(self) -> str:
         """What the model reads."""
-        return f"{self.lead.clean} {self.clean}" if self.lead else self.clean
+        if not self.lead:
+            return self.clean
+        skipped = "" if self.start - self.lead.end <= _NEXT else " …"
+        return f"{self.lead.clean}{skipped} {self.clean}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +270,8 @@ class Answer:
 
     ``answer`` is what the person reads. ``answerability`` is the probability, 0 to 1, that the
     documents answer the question; ``dropped`` holds the claims that were withheld, ``unanswered``
-    the parts of an answered question that were not.
+    the parts of an answered question that were not. ``scope`` holds the globs of the only documents
+    that were searched; empty means all.
     """
 
     question: str
@@ -284,6 +291,7 @@ class Answer:
     llm: str = ""
     index_generation: int = 0
     documents_searched: int = 0
+    scope: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +346,14 @@ class Generator(Protocol):
 
     def judge(self, prompt: Prompt, yes: str, no: str) -> float:
         """The same for a prompt beside the one that was read, which stays as it is."""
+        ...
+
+    def complete(self, prompt: Prompt, *, max_tokens: int, without: Collection[str] = ()) -> str:
+        """One line that it writes, greedily, after a prompt beside the one that was read.
+
+        It holds none of the words ``without``. "" where the line did not end within ``max_tokens``,
+        or the backend writes none.
+        """
         ...
 
     def sentences(self, opening: str, *, max_tokens: int, limit: int) -> Iterator[str]:

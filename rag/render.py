@@ -31,7 +31,8 @@ def answer_json(answer: Answer, *, id_: object = None, extra: dict[str, Any] | N
             key: record[key]
             for key in (
                 "question", "standalone_question", "status", "answer", "claims", "citations",
-                "retrieved", "dropped", "nearest", "unanswered", "answerability", "error", "stats",
+                "retrieved", "dropped", "nearest", "unanswered", "answerability", "scope", "error",
+                "stats",
             )
         },
         "models": {"embedder": answer.embedder, "llm": answer.llm},

@@ -88,15 +88,23 @@ def expand(question: str, acronyms: list[Acronym]) -> str:
     return question
 
 
-def retrieve(query: Query, *, store: Store, dense: DenseIndex, limit: int) -> list[Hit]:
-    """The best passages, best first.
+def retrieve(
+    query: Query,
+    *,
+    store: Store,
+    dense: DenseIndex,
+    limit: int,
+    documents: frozenset[int] | None = None,
+) -> list[Hit]:
+    """The best passages, best first; of some documents only, where ``documents`` says which.
 
     Reciprocal rank fusion: the sum over stages of ``1 / (60 + rank)``; Cormack, Clarke and
     Buettcher, SIGIR 2009.
     """
+    among = None if documents is None else store.passage_ids(documents)
     stages = {
-        "dense": dense.search(query.vector, _POOL),
-        "lexical": store.lexical_search(query.terms, _POOL),
+        "dense": dense.search(query.vector, _POOL, among=among),
+        "lexical": store.lexical_search(query.terms, _POOL, documents=documents),
     }
     fused: dict[int, float] = {}
     ranks: dict[int, dict[str, int]] = {}

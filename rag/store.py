@@ -273,9 +273,24 @@ class Store:
         )  # fmt: skip
         return np.array([row[0] for row in rows], dtype=np.int64)
 
-    def lexical_search(self, wanted: Iterable[str], limit: int) -> list[tuple[int, float]]:
-        """Passage ids and BM25 scores (larger is better) for any of the terms."""
-        return lexical.search(self.rows, self.passage_frequency(wanted), limit)
+    def passage_ids(self, documents: Iterable[int]) -> Ids:
+        """Ids int64 (n,) of the passages of some documents."""
+        rows = self.rows(
+            f"SELECT id FROM passages WHERE {lexical.OF_DOCUMENTS}", json.dumps(sorted(documents))
+        )
+        return np.array([row[0] for row in rows], dtype=np.int64)
+
+    def lexical_search(
+        self, wanted: Iterable[str], limit: int, *, documents: Iterable[int] | None = None
+    ) -> list[tuple[int, float]]:
+        """Passage ids and BM25 scores (larger is better) for any of the terms.
+
+        Args:
+            wanted: Terms.
+            limit: At most so many passages.
+            documents: Only passages of these; None means of all.
+        """
+        return lexical.search(self.rows, self.passage_frequency(wanted), limit, documents)
 
     def passage_frequency(self, wanted: Iterable[str]) -> dict[str, int]:
         """In how many passages each term stands, in the terms' order; 0 where none has it."""

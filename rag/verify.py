@@ -21,13 +21,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from rag.records import DocumentInfo, Evidence, FloatMatrix
-from rag.words import denied, figures, named, names, negated, numbers, subject, terms
+from rag.words import (
+    denied,
+    figures,
+    named,
+    names,
+    negated,
+    numbers,
+    open_quotation,
+    subject,
+    terms,
+)
 
 MAX_CITATIONS = 3
 # Logistic weights of the signals, and the bias. Chosen by hand; bench/support.py measures and fits
 # them on labelled claims.
 _BIAS = -4.0
 _WEIGHTS = (5.0, 4.0, -4.0)
+_LEADS_IN = 200  # code points before a quotation that may name its speaker
 _OPENING_WORDS = 8  # where the subject of a sentence stands
 _GAIN = 0.12  # a further citation must cover so much more of the claim
 
@@ -274,6 +285,13 @@ _SPEAKER = re.compile(
 )
 
 
+def _quoted(span: Span) -> str:
+    """What stands before the quotation that a text is in the midst of, or ""."""
+    before = span.context[: max(span.context.find(span.clean), 0)]
+    opened = open_quotation(before)
+    return before[max(opened - _LEADS_IN, 0) : opened] if opened >= 0 else ""
+
+
 def _stranger(claim: str, cited: list[Span], question: str) -> set[str]:
     """Whom the claim speaks of, where the text it mainly rests on speaks of others; else nothing.
 
@@ -290,6 +308,9 @@ def _stranger(claim: str, cited: list[Span], question: str) -> set[str]:
         return set()
     opening = " ".join(main.clean.split()[:_OPENING_WORDS])
     told_of = " x ".join([opening, *_SPEAKER.findall(main.clean)])
+    speaker = _quoted(main)
+    if speaker and (named(of, speaker) or _SOMEBODY.search(speaker)):
+        return set()
     if _SOMEBODY.search(told_of):
         return set()
     return of if names(f"x {told_of}") & known else set()

@@ -100,6 +100,19 @@ def numbers(text: str) -> set[str]:
     }
 
 
+def open_quotation(text: str) -> int:
+    """Where the quotation begins that a text does not close; -1 where there is none."""
+    opened = -1
+    for at, character in enumerate(text):
+        if character == "“":
+            opened = at
+        elif character == "”":
+            opened = -1
+        elif character == '"':
+            opened = at if opened < 0 else -1
+    return opened
+
+
 _SMALL = {"1", "2"}  # "the two sides" is grammar, not a figure
 
 

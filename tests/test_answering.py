@@ -170,3 +170,29 @@ def test_labels_come_from_the_program_only(label: str, engine: Callable[..., Eng
     check_contract(answer)
     assert len(answer.claims) == 1
     assert "7" not in re.sub(r"\d{2,}", "", answer.answer)
+
+
+def test_a_later_part_goes_on_with_the_answer_to_those_before(
+    engine: Callable[..., Engine],
+) -> None:
+    openings: list[tuple[str, str]] = []
+
+    class Listening(Scripted):
+        def sentences(self, opening: str, *, max_tokens: int, limit: int) -> Iterator[str]:
+            assert self._prompt
+            openings.append((self._prompt.question, opening))
+            return super().sentences(opening, max_tokens=max_tokens, limit=limit)
+
+    asked = f"{QUESTION[:-1]}, and what does Xi Jinping say of overcapacity?"
+    generator = Listening(lambda texts: texts[:1])
+    answer = engine(generator).answer(asked)
+    check_contract(answer)
+    assert len(answer.claims) == 2
+    (first, alone), (second, begun) = openings
+    assert first == QUESTION
+    assert second == asked
+    assert begun == f"{alone} {answer.claims[0].text}."
+    openings.clear()
+    answer = engine(Listening(lambda texts: [INVENTED])).answer(asked)
+    assert not answer.claims
+    assert openings[1][1] == alone, "what was withheld is not gone on with"

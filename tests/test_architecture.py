@@ -46,6 +46,7 @@ MAY_IMPORT = {
     "indexing": "records split sums store writing similar dense mending changes",
     "watching": "errors store indexing",
     # story 2, a question's
+    "scope": "records errors terminal",
     "retrieve": "records errors words store dense",
     "evidence": "records words store retrieve",
     "compose": "records errors",
@@ -54,10 +55,10 @@ MAY_IMPORT = {
     "verify": "records words",
     "citing": "records words store verify",
     "parts": "",
-    "answering": "records words store dense retrieve evidence compose verify citing parts",
+    "answering": "records words store dense scope retrieve evidence compose verify citing parts",
     # what the commands share
-    "opening": "__init__ records errors config models fetch embed store dense compose generate"
-    " answering",
+    "opening": "__init__ records errors config models fetch embed store dense scope compose"
+    " generate answering",
     "doctor": "errors config models store similar soundness opening",
     "render": "records terminal clean indexing answering doctor",
     # many questions
@@ -83,8 +84,8 @@ MAY_IMPORT = {
     # the command line
     "console": "opening",
     "flags": "config",
-    "many": "errors config store answering gold evaluation opening render batch evalrun console"
-    " flags",
+    "many": "errors config store scope answering gold evaluation opening render batch evalrun"
+    " console flags",
     "cli": "__init__ records errors terminal config models fetch store indexing watching opening"
     " doctor render console flags many",
     "__main__": "cli",

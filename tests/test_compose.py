@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -50,6 +50,9 @@ class Recording:
 
     def log_odds(self, yes: str, no: str) -> float:
         return 0.0
+
+    def complete(self, prompt: Prompt, *, max_tokens: int, without: Collection[str] = ()) -> str:
+        return ""
 
     def sentences(self, opening: str, *, max_tokens: int, limit: int) -> Iterator[str]:
         return iter(())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.generate import ExtractiveGenerator, _closed, open_generator
+from rag.generate import ExtractiveGenerator, _closed, lookup, open_generator
 from rag.records import DocumentInfo, Evidence, Prompt
 from rag.split import sentence_spans
 from rag.store import open_index
@@ -82,3 +82,11 @@ def test_the_generator_without_weights_quotes_the_best_evidence() -> None:
     generator.read(Prompt((), "", items[1:]))
     assert (generator.written, generator.first_token_at) == (0, 0.0)
     assert generator.log_odds(" yes", " no") < near
+
+
+def test_a_draft_is_what_followed_the_last_words_where_they_stood_before() -> None:
+    assert lookup([1, 2, 3, 4, 5, 6, 7, 1, 2], 0) == [3, 4, 5]
+    assert lookup([8, 2, 3, 9, 1, 2, 3, 4, 1, 2, 3], 0) == [4, 1, 2], "three words before two"
+    assert lookup([1, 2, 3, 5, 1, 2, 4, 1, 2], 0) == [4, 1, 2], "the last place before earlier ones"
+    assert lookup([1, 2, 3, 4, 5, 1, 2], 1) == [], "nothing before the start"
+    assert lookup([1, 2, 3], 0) == lookup([], 0) == []

@@ -167,6 +167,26 @@ def test_no_text_becomes_a_control_token(name: str) -> None:
     generator.close()
 
 
+def test_drafts_change_no_word_and_cost_fewer_reads(
+    monkeypatch: pytest.MonkeyPatch, engine: Engine
+) -> None:
+    questions = ["How large was trade between Russia and China in 2023?", "Why did the CAI stall?"]
+    reads: list[int] = []
+    decode = LlamaGenerator._decode
+
+    def counted(self: LlamaGenerator, tokens: list[int], sequence: int, **more: bool) -> None:
+        reads.append(len(tokens))
+        decode(self, tokens, sequence, **more)
+
+    monkeypatch.setattr(LlamaGenerator, "_decode", counted)
+    drafted = [engine.answer(question).answer for question in questions]
+    with_drafts = len(reads)
+    reads.clear()
+    monkeypatch.setattr("rag.generate.lookup", lambda *_: [])
+    assert [engine.answer(question).answer for question in questions] == drafted
+    assert with_drafts < 0.8 * len(reads)
+
+
 def test_a_prompt_is_never_longer_than_the_context() -> None:
     name = models.SMALL_LLM
     fetch.pull(name, folder=REAL_MODELS, say=print)

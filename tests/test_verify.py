@@ -184,3 +184,26 @@ def test_what_is_said_of_one_is_no_support_for_another(claim: str, text: str) ->
 def test_the_same_one_by_another_name_is_no_stranger(claim: str, text: str) -> None:
     question = "What did Trump, Oda, the President, China and the Lithuanian ministers do?"
     assert "does not say this of" not in judge(claim, text, question=question).reason
+
+
+def test_whoever_is_quoted_says_all_of_the_quotation() -> None:
+    before = "On the harbour, Li defended the old company, saying: “We did not start the quarrel."
+    text = "The Danish envoy is on a third tour of the islands."
+    claim = "Li said the Danish envoy is on a third tour of the islands"
+    other = claim.replace("Li", "Oda")
+    embedder = HashEmbedder()
+
+    def reason(claim: str, context: str) -> str:
+        return support(
+            claim,
+            [Span(DOCUMENT, 100, 100 + len(text), text, context)],
+            question="What did Li and Oda say of the Danish envoy?",
+            claim_vector=embedder.embed([claim])[0],
+            span_vectors=embedder.embed([text]),
+            rarity={},
+            threshold=0.5,
+        ).reason
+
+    assert not reason(claim, f"{before} {text} So be it.” Oda left.")
+    assert "does not say this of oda" in reason(other, f"{before} {text} So be it.” Oda left.")
+    assert "does not say this of li" in reason(claim, f"Li spoke. {text}")

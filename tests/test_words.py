@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rag.words import figures, names, negated, numbers, stem, terms, tokens
+from rag.words import figures, names, negated, numbers, open_quotation, stem, terms, tokens
 
 
 @pytest.mark.parametrize(
@@ -80,3 +80,17 @@ def test_two_threads_may_stem_at_once() -> None:
             assert list(pool.map(wrong, (0, len(ordered) // 2))) == [[], []]
     finally:
         sys.setswitchinterval(interval)
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("He said: “It is over. We go", 9),
+        ("“It is over,” he said. We go", -1),
+        ('He said: "It is over. We go', 9),
+        ('"It is over," he said. "We go', 23),
+        ("No quotation", -1),
+    ],
+)
+def test_a_quotation_that_is_not_closed(text: str, at: int) -> None:
+    assert open_quotation(text) == at

@@ -1,0 +1,23 @@
+"""Claims as they are read."""
+
+from __future__ import annotations
+
+import pytest
+
+from rag.citing import without_given_time
+
+QUESTION = "Which anniversary with France was it at the summit of May 2024?"
+
+
+@pytest.mark.parametrize(
+    ("claim", "unknown", "kept"),
+    [
+        ("The 60th in May 2024", {"2024"}, "The 60th"),
+        ("The 60th at the summit of May 2024", {"2024"}, "The 60th at the summit"),
+        ("In all, it was the 60th of 70", {"70"}, "In all, it was the 60th of 70"),
+        ("The 60th in May 2024", set(), "The 60th in May 2024"),
+        ("of 2024", {"2024"}, "of 2024"),
+    ],
+)
+def test_a_time_that_only_the_question_gives_goes(claim: str, unknown: set[str], kept: str) -> None:
+    assert without_given_time(claim, question=QUESTION, unknown=unknown) == kept
