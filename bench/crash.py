@@ -26,7 +26,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -231,7 +231,7 @@ def killed_at(bench: Bench, number: int) -> State:
     return apart(work)
 
 
-def points(bench: Bench) -> Iterator[str]:
+def points(bench: Bench) -> Generator[str, None, None]:
     """Killed before every SQL statement, sync and rename of a run."""
     for first in (-1, 0):
         bench.restore(first)
@@ -242,7 +242,7 @@ def points(bench: Bench) -> Iterator[str]:
                 yield bench.after_crash(from_nothing=first < 0)
 
 
-def calls(bench: Bench) -> Iterator[str]:
+def calls(bench: Bench) -> Generator[str, None, None]:
     """Killed at system calls (strace): every sync, rename, removal and truncation, some writes."""
     if not shutil.which("strace"):
         return
@@ -262,7 +262,7 @@ def calls(bench: Bench) -> Iterator[str]:
             yield bench.after_crash()
 
 
-def kills(bench: Bench) -> Iterator[str]:
+def kills(bench: Bench) -> Generator[str, None, None]:
     """Killed at random moments."""
     draw = random.Random(0)
     bench.restore(0)
@@ -287,7 +287,7 @@ def kills(bench: Bench) -> Iterator[str]:
 # -- a full disk --------------------------------------------------------------------------------
 
 
-def disk(bench: Bench) -> Iterator[str]:
+def disk(bench: Bench) -> Generator[str, None, None]:
     """A disk that is full after so many bytes more, from none to enough."""
     mount = bench.folder / "disk"
     mount.mkdir()
@@ -343,7 +343,7 @@ def judge_damage(bench: Bench) -> str:
     return f"noticed, mended; {'nothing' if not said['embedded'] else 'some texts'} embedded again"
 
 
-def flips(bench: Bench) -> Iterator[str]:
+def flips(bench: Bench) -> Generator[str, None, None]:
     """One flipped bit, anywhere in any file."""
     draw = random.Random(1)
     for number in range(12 if bench.quick else 300):
@@ -356,7 +356,7 @@ def flips(bench: Bench) -> Iterator[str]:
         yield judge_damage(bench)
 
 
-def tails(bench: Bench) -> Iterator[str]:
+def tails(bench: Bench) -> Generator[str, None, None]:
     """The end of a file zeroed, or cut off."""
     for name in (DATABASE, "dense.faiss"):
         for percent in range(5, 100, 45 if bench.quick else 5):
@@ -370,7 +370,7 @@ def tails(bench: Bench) -> Iterator[str]:
                 yield judge_damage(bench)
 
 
-def files(bench: Bench) -> Iterator[str]:
+def files(bench: Bench) -> Generator[str, None, None]:
     """A file missing, or of another generation or another index."""
     other = bench.folder / "index-other"
     lay_out(bench.folder / "other", texts(1))
@@ -391,7 +391,7 @@ def files(bench: Bench) -> Iterator[str]:
 # -- many at once -------------------------------------------------------------------------------
 
 
-def writers(bench: Bench) -> Iterator[str]:
+def writers(bench: Bench) -> Generator[str, None, None]:
     """Eight writers at once: one writes, the others are told who, within a second."""
     for _ in range(1 if bench.quick else 5):
         bench.restore(0)
@@ -415,7 +415,7 @@ def writers(bench: Bench) -> Iterator[str]:
             yield outcome
 
 
-def readers(bench: Bench) -> Iterator[str]:
+def readers(bench: Bench) -> Generator[str, None, None]:
     """Four readers through twenty commits: each reads one state, whole."""
     commits = 5 if bench.quick else 20
     folder, docs = bench.folder / "index-read", bench.folder / "docs-read"
@@ -473,6 +473,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", choices=EXPERIMENTS, action="append")
+    parser.add_argument("--seconds", type=float, default=1e9, help="Most for one experiment.")
     parser.add_argument("--worker", nargs=2, type=Path)
     chosen = parser.parse_args()
     if chosen.worker:
@@ -484,7 +485,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), quick=chosen.quick)
         for name in chosen.only or EXPERIMENTS:
-            outcomes = Counter(EXPERIMENTS[name](bench))
+            outcomes: Counter[str] = Counter()
+            until = time.monotonic() + chosen.seconds
+            with contextlib.closing(EXPERIMENTS[name](bench)) as tried:
+                for outcome in tried:
+                    outcomes[outcome] += 1
+                    if time.monotonic() > until:
+                        break
             broken += sum(count for outcome, count in outcomes.items() if bad(outcome))
             print(f"{name}: {(EXPERIMENTS[name].__doc__ or '').strip()} {outcomes.total()} times",
                   flush=True)  # fmt: skip

@@ -32,7 +32,8 @@ def document_ids(store: Store) -> list[int]:
         "SELECT DISTINCT document_id FROM places WHERE document_id NOT NULL",
         "SELECT DISTINCT document_id FROM passages",
     ):
-        found.update(row[0] for row in store.readable(query))
+        # A damaged page may hold anything.
+        found.update(row[0] for row in store.readable(query) if isinstance(row[0], int))
     return sorted(found)
 
 
@@ -72,7 +73,7 @@ def intact(store: Store, document_id: int) -> DocumentRows | None:
                 return None
             if (bytes_sum(whole), bytes_sum(each)) != (whole_sum, each_sum):
                 return None
-    except (IndexUnusable, TypeError, KeyError):
+    except (IndexUnusable, TypeError, KeyError, ValueError):
         return None
     return DocumentRows(head[0], acronyms, passages, sentences, vectors)
 
@@ -119,6 +120,8 @@ def problems(store: Store, *, thorough: bool) -> list[str]:
             found.append(INCOMPLETE)
     except IndexUnusable as error:
         found = [error.message]
+    except (TypeError, ValueError, KeyError) as error:
+        found = [f"{DATABASE}: a page holds what was never written: {error}"]
     return found
 
 

@@ -182,7 +182,7 @@ class Store:
         )
         if row is None or row[0] is None:
             raise damaged(self.folder, f"the text of document {document_id} is missing")
-        if text_sum(row[1]) != row[4]:
+        if text_sum(str(row[1])) != row[4]:
             raise damaged(self.folder, f"the text of {row[0]} is not what was stored")
         return Document(*row[:4])
 
@@ -244,7 +244,7 @@ class Store:
             if [row[0] for row in rows] != some.tolist():
                 raise damaged(self.folder, "vectors of passages are missing")
             for number, (id_, vector, sum_) in enumerate(rows, at):
-                if len(vector) != vectors.shape[1] * 4 or bytes_sum(vector) != sum_:
+                if bytes_sum(vector) != sum_ or len(vector) != vectors.shape[1] * 4:
                     raise damaged(self.folder, f"the vector of passage {id_} is damaged")
                 vectors[number] = np.frombuffer(vector, dtype=np.float32)
         return ids, vectors

@@ -20,6 +20,6 @@ def row_sum(*values: object) -> int:
     return zlib.crc32("\x1f".join(map(str, values)).encode("utf-8", "surrogatepass"))
 
 
-def bytes_sum(data: bytes) -> int:
-    """CRC-32 of bytes."""
-    return zlib.crc32(data)
+def bytes_sum(data: object) -> int:
+    """CRC-32 of bytes; -1, which no row has, of what a damaged page holds in their place."""
+    return zlib.crc32(data) if isinstance(data, bytes) else -1
