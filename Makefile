@@ -5,8 +5,10 @@ Q ?= Why did the CAI stall?
 DATA ?= ../shared/data
 SPLIT ?= test
 LIMIT ?= 40
+N ?= 10000 100000
 
-.PHONY: install ask test check bench bench-chat bench-quality bench-retrieval bench-peers clean
+.PHONY: install ask test check bench bench-chat bench-quality bench-retrieval bench-peers \
+	bench-crash bench-scale clean
 
 install:  ## a .venv with everything, and the models
 	@scripts/install.sh
@@ -41,6 +43,12 @@ bench-retrieval: install  ## retrieval on public sets beside published baselines
 
 bench-peers: install  ## the product, a naive pipeline and LlamaIndex over the seeds' questions
 	@bench/peers/run.sh seeds/gold.jsonl seeds bench/results/peers/seeds
+
+bench-crash: install  ## kill, starve and damage an index, and count what is lost
+	@.venv/bin/python -m bench.crash
+
+bench-scale: install  ## time, bytes, memory and recall at each size: N="10000 100000"
+	@.venv/bin/python -m bench.scale $(N)
 
 clean:  ## what was built here; models and compiled wheels in the user's cache stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build dist bench/results

@@ -26,7 +26,8 @@ from rag.config import Settings, load
 from rag.opening import Consent, embedder_name, load_embedder
 from rag.records import Acronym, Document, Embedder
 from rag.retrieve import RRF_K, make_query, retrieve
-from rag.store import Store, open_index
+from rag.store import Place, Store, open_index
+from rag.sums import text_sum
 from rag.writing import Writer, writing
 
 LOADERS: dict[str, Callable[[Path], BenchSet]] = {
@@ -98,21 +99,23 @@ def index(documents: dict[str, str], folder: Path, embedder: Embedder) -> None:
     recipe = f"{embedder.name}/split-{split.VERSION}/no-sentence-vectors"
     with writing(folder) as store:
         if store.generation and store.meta("recipe") == recipe:
-            if [d.path for d in store.documents()] == sorted(documents):
+            if sorted(store.places()) == sorted(documents):
                 return
             raise SystemExit(f"{folder} holds other documents: delete it")
-        staged = store.fingerprints(live=False)
-        wanted = [path for path in sorted(documents) if path not in staged]
+        contents = {path: text_sum(text) for path, text in documents.items()}
+        staged = store.contents(live=False)
+        wanted = [path for path in sorted(documents) if contents[path] not in staged]
         for number, path in enumerate(wanted):
             if number % 50 == 0:
                 print(f"\r{folder.name}: {number:,} of {len(wanted):,} ", end="", file=sys.stderr)
             _stage(store, path, documents[path], embedder, recipe)
         print("\r", end="", file=sys.stderr)
         store.publish(
-            remove=(),
+            {p: Place("bench", c, c, "", recipe) for p, c in contents.items()},
+            gone=(),
             facts={"embedder": embedder.name, "recipe": recipe},
         )
-        dense.build(store)
+        dense.refresh(store)
 
 
 def _stage(store: Writer, path: str, text: str, embedder: Embedder, recipe: str) -> None:
@@ -125,7 +128,6 @@ def _stage(store: Writer, path: str, text: str, embedder: Embedder, recipe: str)
     store.stage(
         document,
         parts,
-        root="bench",
         recipe=recipe,
         passage_vectors=np.concatenate(vectors),
         sentence_vectors=np.zeros(

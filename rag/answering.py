@@ -187,7 +187,7 @@ class Engine:
             embedder=self.embedder.name,
             llm=self.generator.name,
             index_generation=self.store.generation,
-            documents_searched=len(self.scope.documents or self.store.documents()),
+            documents_searched=len(self.scope.documents or ()) or self.store.document_count(),
             scope=self.scope.globs,
         )
 

@@ -44,6 +44,7 @@ class Citations:
             line_start=bisect.bisect_right(newlines, span.start) + 1,
             line_end=bisect.bisect_right(newlines, span.end - 1) + 1,
             quote=text[span.start : span.end],
+            also_in=document.also_in,
         )
 
 

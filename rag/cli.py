@@ -64,6 +64,18 @@ def index(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit 4 if any file is skipped.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Then keep it fresh until Ctrl-C.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Look at every row first, and mend what is damaged.")
+    ] = False,
+    gitignore: Annotated[
+        bool, typer.Option("--gitignore/--no-gitignore", help="Obey .gitignore files.")
+    ] = True,
     index_dir: flags.IndexFlag = None,
     embedder: flags.EmbedderFlag = None,
     config: flags.ConfigFlag = None,
@@ -73,34 +85,59 @@ def index(
 ) -> None:
     """Build or refresh the index."""
     settings = flags.settings(config, index=index_dir, embedder=embedder, offline=offline)
-    from rag.indexing import build_index
+    from rag.indexing import IndexReport, build_index, preview_index
     from rag.opening import embedder_name, load_embedder, model_path
     from rag.render import index_json, index_text
     from rag.store import is_index
 
-    roots = paths or ([] if is_index(Path(settings.index)) else [Path(settings.corpus)])
+    folder, max_bytes = Path(settings.index), int(settings.max_file_mb * 1e6)
+    roots = paths or ([] if is_index(folder) else [Path(settings.corpus)])
+    name = embedder_name(settings)
     consent = console.consent(quiet=quiet or as_json)
-    model_path(settings, "embedder", consent)
-    with console.progress("indexing", quiet=quiet or as_json) as tell:
-        report = build_index(
-            roots,
-            folder=Path(settings.index),
-            open_embedder=lambda: load_embedder(settings, consent),
-            embedder_name=embedder_name(settings),
-            max_bytes=int(settings.max_file_mb * 1e6),
-            replace=replace,
-            progress=tell,
-        )
+
+    def run(roots: list[Path]) -> IndexReport:
+        with console.progress("indexing", quiet=quiet or as_json) as tell:
+            return build_index(
+                roots,
+                folder=folder,
+                open_embedder=lambda: load_embedder(settings, consent),
+                embedder_name=name,
+                max_bytes=max_bytes,
+                replace=replace,
+                gitignore=gitignore,
+                check=check,
+                progress=tell,
+            )
+
+    if dry_run:
+        report = preview_index(
+            roots, folder=folder, embedder_name=name, max_bytes=max_bytes, replace=replace,
+            gitignore=gitignore,
+        )  # fmt: skip
+    else:
+        model_path(settings, "embedder", consent)
+        report = run(roots)
     console.out(index_json(report) if as_json else index_text(report))
     if strict and report.skipped:
         raise InputUnreadable(
             f"skipped: {len(report.skipped)}, the first is {report.skipped[0].path}",
             hint="mend or move them, name them in .ragignore, or leave out --strict",
         )
+    if watch and not dry_run:
+        from rag.watching import watch_roots
+
+        for outcome in watch_roots(folder, paths or [], run):
+            if isinstance(outcome, RagError):
+                console.note(f"not refreshed: {outcome.message}; trying again")
+            else:
+                console.out(index_json(outcome) if as_json else index_text(outcome))
 
 
 @app.command()
 def status(
+    check: Annotated[
+        bool, typer.Option("--check", help="Look at every row, however large the index is.")
+    ] = False,
     index_dir: flags.IndexFlag = None,
     config: flags.ConfigFlag = None,
     as_json: flags.JsonFlag = False,
@@ -110,11 +147,12 @@ def status(
     from rag.doctor import index_status
     from rag.render import status_json, status_text
 
-    state = index_status(settings)
+    state = index_status(settings, check=check)
     console.out(status_json(state) if as_json else status_text(state))
     if not state.sound:
         raise IndexUnusable(
-            f"the index is not sound: {'; '.join(state.problems)}", hint="mend it: rag index"
+            f"the index is not sound: {'; '.join(state.problems)}",
+            hint="mend it: rag index --check",
         )
 
 

@@ -1,38 +1,90 @@
-"""The FAISS file: derived from the store, checked before it is loaded, rebuilt when in doubt.
+"""The FAISS files: derived from the store, checked before they are loaded, rebuilt when in doubt.
 
 FAISS files carry no checksum (a flipped bit can silently return wrong neighbours), and
 ``faiss.write_index`` neither syncs nor notices a full disk. So the bytes are ours to write:
 
-    line 1   JSON: identity and generation of the store it was built from, SHA-256 of the rest
+    line 1   JSON: identity and generation of the store it was built from, which file it is, SHA-256
+             of the rest
     rest     ``faiss.serialize_index``
+
+A file covers a range of passage ids and stays as it is while little of that range changes: what
+was removed since is left out of its answers, what was added since is searched beside it. So adding
+a document costs the same however large the index is, and a rebuild needs memory for one file only.
+A small index is one file, searched exactly. A large one holds a byte for each dimension, and the
+best of what it finds are scored again with the stored vectors.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from rag.files import replace_file
+from rag.files import remove_left_over, replace_file
 from rag.records import FloatMatrix
-from rag.store import Store
+from rag.store import Ids, Store
 
 FILE = "dense.faiss"
-Ids = npt.NDArray[np.int64]
+SPAN = 50_000  # passage ids that a file covers, and the largest index that is searched exactly
+_ALWAYS = 10_000  # a file of fewer passages is rewritten at every change
+_CHANGED = 0.05  # a larger one when so much of it is new or gone
+_AGAIN = 2  # times as many are scored again as are wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is searched at once: a file, or what was added since it was written.
+
+    Attributes:
+        index: A FAISS index that knows passage ids.
+        removed: int64 (n,), passages in it that left the index since.
+    """
+
+    index: Any
+    removed: Ids
+
+    @property
+    def exact(self) -> bool:
+        """Whether it holds the vectors themselves."""
+        import faiss
+
+        return isinstance(faiss.downcast_index(self.index.index), faiss.IndexFlat)
+
+    def search(self, vector: FloatMatrix, limit: int, among: Ids | None) -> tuple[Ids, FloatMatrix]:
+        """Ids and inner products, best first."""
+        import faiss
+
+        wanted: Any = None if among is None else faiss.IDSelectorBatch(among)
+        if len(self.removed):
+            gone = faiss.IDSelectorBatch(self.removed)  # must outlive what refers to it
+            left = faiss.IDSelectorNot(gone)
+            wanted = left if wanted is None else faiss.IDSelectorAnd(wanted, left)
+        parameters: Any = faiss.SearchParameters
+        chosen = None if wanted is None else parameters(sel=wanted)
+        # One question is no work for several threads: they would only wait for each other.
+        faiss.omp_set_num_threads(1)
+        most = min(limit, int(self.index.ntotal))
+        scores, ids = self.index.search(vector[None, :], most, params=chosen)
+        found = ids[0] >= 0
+        return ids[0][found], scores[0][found]
 
 
 class DenseIndex:
-    """Exact inner-product search over the passages of one generation."""
+    """Inner-product search over the passages of one generation."""
 
-    def __init__(self, index: Any) -> None:
-        self._index = index
+    def __init__(
+        self, parts: list[Part], vectors_of: Callable[[Ids], tuple[Ids, FloatMatrix]]
+    ) -> None:
+        self._parts = [part for part in parts if part.index.ntotal]
+        self._vectors_of = vectors_of
 
     def __len__(self) -> int:
-        return int(self._index.ntotal)
+        return sum(int(part.index.ntotal) - len(part.removed) for part in self._parts)
 
     def search(
         self, vector: FloatMatrix, limit: int, *, among: Ids | None = None
@@ -44,63 +96,173 @@ class DenseIndex:
             limit: At most so many.
             among: int64 (n,), the only passages that are looked at; None means all.
         """
-        most = min(limit, len(self) if among is None else len(among))
-        if not most:
+        if among is not None and not len(among):
             return []
-        chosen = None
-        if among is not None:
-            import faiss
+        exact = all(part.exact for part in self._parts)
+        most = limit if exact else limit * _AGAIN
+        found = [part.search(vector, most, among) for part in self._parts]
+        if not found:
+            return []
+        ids = np.concatenate([ids for ids, _ in found])
+        scores = np.concatenate([scores for _, scores in found])
+        if len(found) > 1 or not exact:
+            order = np.argsort(-scores, kind="stable")[:most]
+            ids, scores = ids[order], scores[order]
+        if not exact:
+            ids, vectors = self._vectors_of(ids)
+            scores = vectors @ vector
+            order = np.lexsort((ids, -scores))[:limit]
+            ids, scores = ids[order], scores[order]
+        return [(int(i), float(s)) for i, s in zip(ids, scores, strict=True)]
 
-            selector: Any = faiss.IDSelectorBatch(among)
-            # The stubs do not know the keyword.
-            chosen = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
-        scores, ids = self._index.search(vector[None, :], most, params=chosen)
-        return [(int(i), float(s)) for i, s in zip(ids[0], scores[0], strict=True) if i >= 0]
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """A range of passage ids, and what of it the store has."""
+
+    number: int
+    identity: str
+    file: Path
+
+    @property
+    def first(self) -> int:
+        return self.number * SPAN
+
+    @property
+    def last(self) -> int:
+        return self.first + SPAN - 1
 
 
 def open_dense(store: Store) -> DenseIndex:
-    """Load the file if it matches the store, else rebuild it from the stored vectors."""
-    loaded = _load(store.folder / FILE, store.meta("identity"), store.generation)
-    return build(store, write=False) if loaded is None else loaded
+    """Load the files that match the store; what they lack is taken from the stored vectors."""
+    parts = [part for segment in _segments(store) for part in _parts(store, segment)]
+    return DenseIndex(parts, store.vectors_of)
 
 
 def problem(store: Store) -> str:
-    """Why the file does not match the store, or "" where it does."""
-    if _load(store.folder / FILE, store.meta("identity"), store.generation) is not None:
+    """Why a file does not match the store, or "" where all do."""
+    stale = [s.file.name for s in _segments(store) if _stale(store, s)]
+    if not stale:
         return ""
-    return f"{FILE} is missing, damaged or out of date; it is rebuilt by: rag index"
+    return f"{', '.join(stale)}: missing, damaged or out of date; rebuilt by: rag index"
 
 
-def build(store: Store, *, write: bool = True) -> DenseIndex:
-    """Build the index from the store's vectors, without embedding, and optionally store it."""
+def complete(store: Store) -> bool:
+    """Whether what is searched is each live passage, once."""
     import faiss
 
-    ids, vectors = store.passage_vectors()
-    index = faiss.IndexIDMap2(faiss.IndexFlatIP(int(store.meta("dimension", "0"))))
+    found: list[int] = []
+    for segment in _segments(store):
+        for part in _parts(store, segment):
+            ids = faiss.vector_to_array(part.index.id_map)
+            found += np.setdiff1d(ids, part.removed).tolist()
+    return sorted(found) == store.live_passages()
+
+
+def refresh(store: Store) -> int:
+    """Rewrite the files that lack too much, without embedding; returns how many."""
+    segments = _segments(store)
+    stale = [segment for segment in segments if _stale(store, segment)]
+    for segment in stale:
+        _write(store, segment)
+    known = {segment.file for segment in segments}
+    for file in store.folder.glob("dense*.faiss"):
+        if file not in known:
+            file.unlink(missing_ok=True)
+    for file in known:
+        remove_left_over(file)
+    return len(stale)
+
+
+def _write(store: Store, segment: _Segment) -> None:
+    """Write the file of a range of passages from the stored vectors."""
+    import faiss
+
+    payload = faiss.serialize_index(_built(store, segment)).tobytes()
+    header = {
+        "identity": segment.identity,
+        "generation": store.generation,
+        "segment": segment.number,
+        "sha256": hashlib.sha256(payload).hexdigest(),
+    }
+    replace_file(segment.file, [json.dumps(header).encode() + b"\n", payload])
+
+
+def _built(store: Store, segment: _Segment) -> Any:
+    import faiss
+
+    dimension = int(store.meta("dimension", "0"))
+    ids, vectors = store.passage_vectors(segment.first, segment.last)
+    inner: Any = faiss.IndexFlatIP(dimension)
+    if len(ids) and _large(store):
+        inner = faiss.IndexScalarQuantizer(
+            dimension, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
+        )
+        inner.train(vectors)
+    index = faiss.IndexIDMap2(inner)
     index.add_with_ids(vectors, ids)
-    if write:
-        payload = faiss.serialize_index(index).tobytes()
-        header = {
-            "identity": store.meta("identity"),
-            "generation": store.generation,
-            "sha256": hashlib.sha256(payload).hexdigest(),
-        }
-        replace_file(store.folder / FILE, json.dumps(header).encode() + b"\n" + payload)
-    return DenseIndex(index)
+    return index
 
 
-def _load(file: Path, identity: str, generation: int) -> DenseIndex | None:
+def _large(store: Store) -> bool:
+    return int(store.meta("passages", "0")) > SPAN
+
+
+def _segments(store: Store) -> list[_Segment]:
+    identity = store.meta("identity")
+    numbers = range(store.last_passage() // SPAN + 1)
+    names = [FILE if not n else f"dense-{n:04}.faiss" for n in numbers]
+    return [
+        _Segment(n, identity, store.folder / name) for n, name in zip(numbers, names, strict=True)
+    ]
+
+
+def _stale(store: Store, segment: _Segment) -> bool:
+    """Whether a file is not what it should be, or lacks so much that it is better rewritten."""
+    loaded, generation = _load(store, segment)
+    if loaded is None:
+        return True
+    if loaded.exact and loaded.index.ntotal and _large(store):
+        return True
+    added = store.passages_since(generation, segment.first, segment.last)
+    total = int(loaded.index.ntotal) + added
+    return added + len(loaded.removed) > (0 if total < _ALWAYS else _CHANGED * total)
+
+
+def _parts(store: Store, segment: _Segment) -> list[Part]:
+    """What a range of passages is searched as."""
+    import faiss
+
+    none = np.zeros(0, dtype=np.int64)
+    loaded, generation = _load(store, segment)
+    if loaded is None:
+        return [Part(_built(store, segment), none)]
+    ids, vectors = store.passage_vectors(segment.first, segment.last, published_after=generation)
+    if not len(ids):
+        return [loaded]
+    recent = faiss.IndexIDMap2(faiss.IndexFlatIP(vectors.shape[1]))
+    recent.add_with_ids(vectors, ids)
+    return [loaded, Part(recent, none)]
+
+
+def _load(store: Store, segment: _Segment) -> tuple[Part | None, int]:
+    """The file as it was written, and the generation it was written at."""
     try:
-        data = file.read_bytes()
-        line, _, payload = data.partition(b"\n")
-        header = json.loads(line)
-        if (header["identity"], header["generation"]) != (identity, generation):
-            return None
+        data = memoryview(segment.file.read_bytes())
+        end = bytes(data[:1000]).index(b"\n")
+        header = json.loads(bytes(data[:end]))
+        generation = header["generation"]
+        if (header["identity"], header["segment"]) != (segment.identity, segment.number):
+            return None, 0
+        if not 0 < generation <= store.generation:
+            return None, 0
+        payload = data[end + 1 :]
         if hashlib.sha256(payload).hexdigest() != header["sha256"]:
-            return None
+            return None, 0
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
+        return None, 0
     import faiss
 
     # Only bytes that this program wrote, by their hash, reach the native reader.
-    return DenseIndex(faiss.deserialize_index(np.frombuffer(payload, dtype=np.uint8)))
+    index = faiss.deserialize_index(np.frombuffer(payload, dtype=np.uint8))
+    return Part(index, store.removed_since(generation, segment.first, segment.last)), generation

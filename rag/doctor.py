@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -11,9 +12,10 @@ from pathlib import Path
 
 from rag import models
 from rag.config import Settings
-from rag.dense import problem as dense_problem
 from rag.errors import IndexUnusable, ModelUnusable, RagError
 from rag.opening import check_embedder, embedder_name
+from rag.similar import near
+from rag.soundness import SMALL, problems, size
 from rag.store import Store, open_index
 
 _NEEDED_MB = 700  # beside the model's own file: context, embedder, program
@@ -35,7 +37,21 @@ if sys.argv[1:]:
 
 @dataclass(frozen=True, slots=True)
 class IndexState:
-    """What ``rag status`` reports."""
+    """What ``rag status`` reports.
+
+    Attributes:
+        folder: Of the index.
+        generation: Counts its published states.
+        counts: Documents, passages and sentences; a text that stands at several places is one.
+        bytes: Of all its files.
+        models: Its embedder, and the language model of the settings.
+        sound: Nothing is wrong.
+        problems: What is wrong.
+        checked: What was looked at.
+        written: When it was last written, UTC.
+        copies: Places that hold a text that stands at another place already.
+        near_duplicates: Two paths and the share of sentences they have in common.
+    """
 
     folder: str
     generation: int
@@ -44,6 +60,10 @@ class IndexState:
     models: dict[str, str]
     sound: bool
     problems: tuple[str, ...]
+    checked: str = ""
+    written: str = ""
+    copies: int = 0
+    near_duplicates: tuple[tuple[str, str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +77,35 @@ class Finding:
     exit_code: int = 1
 
 
-def index_status(settings: Settings) -> IndexState:
-    """Look at the index without changing it.
+def index_status(settings: Settings, *, check: bool = False) -> IndexState:
+    """Look at the index without changing it; at every row of a large one only with ``check``.
 
     Raises:
         IndexUnusable: There is none, or it cannot be opened.
     """
     folder = Path(settings.index)
-    store = open_index(folder)
-    problems = store.problems()
-    if not problems and (stale := dense_problem(store)):
-        problems.append(stale)
-    return IndexState(
-        folder=str(folder),
-        generation=store.generation,
-        counts=store.counts(),
-        bytes=sum(file.stat().st_size for file in folder.iterdir() if file.is_file()),
-        models={"embedder": store.meta("embedder"), "llm": settings.llm},
-        sound=not problems,
-        problems=tuple(problems),
-    )
+    with contextlib.closing(open_index(folder)) as store:
+        thorough = check or size(store) < SMALL
+        found = problems(store, thorough=thorough)
+        names = {document.id: document.path for document in store.documents()}
+        counts = store.counts()
+        return IndexState(
+            folder=str(folder),
+            generation=store.generation,
+            counts=counts,
+            bytes=sum(file.stat().st_size for file in folder.iterdir() if file.is_file()),
+            models={"embedder": store.meta("embedder"), "llm": settings.llm},
+            sound=not found,
+            problems=tuple(found),
+            checked="every row" if thorough else "the structure; every row: rag status --check",
+            written=store.meta("written"),
+            copies=len(store.places()) - counts["documents"],
+            near_duplicates=tuple(
+                (names[one], names[other], alike)
+                for one, other, alike in near(store)
+                if one in names and other in names
+            ),
+        )
 
 
 def examine(settings: Settings) -> list[Finding]:
@@ -153,6 +182,6 @@ def _index(settings: Settings) -> Finding:
     counts = f"{state.counts['documents']} documents, {state.counts['passages']} passages"
     if not state.sound:
         return Finding(
-            "index", False, "; ".join(state.problems), "rag index", IndexUnusable.exit_code
+            "index", False, "; ".join(state.problems), "rag index --check", IndexUnusable.exit_code
         )
     return Finding("index", True, f"generation {state.generation}, {counts}, sound")

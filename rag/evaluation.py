@@ -40,7 +40,11 @@ Flags = npt.NDArray[np.bool_]
 
 def stored_texts(store: Store) -> Texts:
     """Path of a document to its stored text, None where it is not indexed."""
-    ids = {document.path: document.id for document in store.documents()}
+    ids = {
+        path: document.id
+        for document in store.documents()
+        for path in (document.path, *document.also_in)
+    }
 
     @lru_cache(maxsize=64)
     def text(path: str) -> str | None:

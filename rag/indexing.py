@@ -2,37 +2,58 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from dataclasses import replace as replace_
 from pathlib import Path
 
 import numpy as np
 
 from rag import dense, split
-from rag.errors import IndexUnusable, InputUnreadable
-from rag.read import Source, find, read
+from rag.changes import Changes, Live, compare, look, refuse_empty, refuse_mixture
+from rag.mending import mend
 from rag.records import Document, Embedder, Skipped
+from rag.similar import near
 from rag.split import embedding_text
-from rag.writing import Writer, writing
+from rag.store import Store, is_index, open_index
+from rag.sums import text_sum
+from rag.writing import Writer, locked, open_to_write
 
-Live = dict[str, tuple[int, str, str, str]]  # path -> id, root, SHA-256, recipe
 Progress = Callable[[str, int, int], None]
 _BATCH = 256  # texts embedded at a time: bounds memory, and how long Ctrl-C waits
+_EACH = 100  # so many new documents are compared with all others one by one, more all at once
 
 
 @dataclass(frozen=True, slots=True)
 class IndexReport:
-    """What a run did to the index, by document paths."""
+    """What a run did to the index, or would do, by document paths.
+
+    Attributes:
+        moved: Old and new path of what has the same text at another place.
+        copies: First path and the others, of each text that stands at several.
+        near_duplicates: Two paths and the share of sentences they have in common, of pairs with a
+            document that is new or changed.
+        mended: What was found damaged and what became of it; "" where all was sound.
+        lost: Documents whose rows were damaged and whose files are gone.
+        dry_run: Nothing was changed.
+    """
 
     generation: int
     added: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    moved: tuple[tuple[str, str], ...] = ()
     unchanged: int = 0
     skipped: tuple[Skipped, ...] = ()
     embedded: int = 0
     counts: dict[str, int] = field(default_factory=dict)
+    copies: tuple[tuple[str, ...], ...] = ()
+    near_duplicates: tuple[tuple[str, str, float], ...] = ()
+    mended: str = ""
+    lost: tuple[str, ...] = ()
+    dry_run: bool = False
 
 
 def build_index(
@@ -43,6 +64,8 @@ def build_index(
     embedder_name: str,
     max_bytes: int,
     replace: bool = False,
+    gitignore: bool = True,
+    check: bool = False,
     progress: Progress | None = None,
 ) -> IndexReport:
     """Make the index hold exactly the readable documents under the roots.
@@ -50,6 +73,7 @@ def build_index(
     Documents of other roots stay unless ``replace``. Unchanged documents are neither read into
     passages nor embedded again; the embedder is opened only if something is. A killed run goes on
     where it stopped. A file that was indexed before and cannot be read now keeps its old text.
+    What is found damaged is mended first.
 
     Args:
         roots: Folders or files; empty means the roots that the index already has.
@@ -58,6 +82,8 @@ def build_index(
         embedder_name: Another one than the index was built with re-embeds everything.
         max_bytes: Larger files are skipped.
         replace: Drop documents of roots that are not named.
+        gitignore: Obey ``.gitignore`` as well as ``.ragignore``.
+        check: Look at every byte of the index first, however large it is.
         progress: Called with (path, documents done, documents in all).
 
     Raises:
@@ -67,72 +93,151 @@ def build_index(
         OutOfResources: The disk is full; the index is as it was.
     """
     tell = progress or (lambda *_: None)
-    with writing(folder) as store:
-        roots = [Path(os.path.realpath(root)) for root in roots] or _known_roots(store)
-        recipe = f"{embedder_name}/split-{split.VERSION}"
-        live, staged = store.fingerprints(live=True), store.fingerprints(live=False)
-        sources, skipped = find(roots)
-        taken = [] if replace else _taken(sources, live)
-        sources = [s for s in sources if s.path not in {t.path for t in taken}]
-        hidden = _hidden(skipped, live, {s.path for s in sources})
-        skipped = [s for s in skipped if s not in hidden] + taken
-        inputs: list[Source | Skipped] = [*sources, *hidden]
-        here = {source.path for source in inputs}
-        gone = _gone(live, roots, here, replace=replace)
-        _refuse_mixture(live, recipe, here.union(gone))
-        found: dict[str, int | None] = {}  # path -> id of the live document to keep, if any
-        moved: dict[int, str] = {}  # id of an unchanged document -> the root it has now
-        embedder: Embedder | None = None
-        added: list[str] = []
-        changed: list[str] = []
-        embedded = 0
-        for number, source in enumerate(inputs):
-            tell(source.path, number, len(inputs))
-            before = live.get(source.path)
-            root = _root_of(source, roots)
-            outcome = read(source, max_bytes=max_bytes) if isinstance(source, Source) else source
-            if isinstance(outcome, Skipped):
-                kept = "; its earlier text stays" if before else ""
-                skipped.append(Skipped(outcome.path, outcome.reason + kept))
-                if not before:
-                    continue
-                outcome, root = store.document(before[0]), before[1]
-            same = (outcome.sha256, recipe)
-            if before and before[2:] == same:
-                found[source.path] = before[0]
-                if before[1] != root:
-                    moved[before[0]] = root
-                continue
-            (changed if before else added).append(source.path)
-            found[source.path] = None
-            if source.path in staged and staged[source.path][1:] == (root, *same):
-                continue
+    with locked(folder):
+        damage = mend(folder, thorough=check)
+        with contextlib.closing(open_to_write(folder)) as store:
+            return _run(
+                store, roots, open_embedder=open_embedder, embedder_name=embedder_name,
+                max_bytes=max_bytes, replace=replace, gitignore=gitignore, tell=tell, damage=damage,
+            )  # fmt: skip
+
+
+def _run(
+    store: Writer,
+    roots: list[Path],
+    *,
+    open_embedder: Callable[[], Embedder],
+    embedder_name: str,
+    max_bytes: int,
+    replace: bool,
+    gitignore: bool,
+    tell: Progress,
+    damage: str,
+) -> IndexReport:
+    recipe = _recipe(embedder_name)
+    live = store.places()
+    roots = _resolved(roots, live)
+    changes = look(roots, live, replace=replace, gitignore=gitignore)
+    refuse_mixture(live, recipe, {s.path for s in changes.inputs}.union(changes.gone))
+    has = {c for c, made in store.contents(live=True).items() if made == recipe}
+    staged = {c for c, made in store.contents(live=False).items() if made == recipe}
+    embedder: Embedder | None = None
+    embedded = 0
+    looked = compare(
+        changes, live, roots=roots, recipe=recipe, max_bytes=max_bytes, stored=store.document_at
+    )
+    for number, (path, document) in enumerate(looked):
+        tell(path, number, len(changes.inputs))
+        if document is None:
+            continue
+        content = text_sum(document.text)
+        if content in staged:
+            store.restore(content, document.text)
+        elif content not in has:
             embedder = embedder or open_embedder()
-            embedded += _stage(store, outcome, embedder, root=root, recipe=recipe)
-        if not found:
-            _refuse_empty(roots, skipped)
-        stale = [s[0] for path, s in staged.items() if found.get(path, 0) is not None]
-        store.discard(stale)
-        store.move(moved)
-        remove = [live[path][0] for path in gone + changed]
-        if added or remove or not store.generation:
-            store.publish(remove=remove, facts={"embedder": embedder_name, "recipe": recipe})
-        if dense.problem(store):
-            dense.build(store)
-        tell("", len(inputs), len(inputs))
-        return IndexReport(
-            generation=store.generation,
-            added=tuple(added),
-            changed=tuple(changed),
-            removed=tuple(gone),
-            unchanged=sum(1 for kept in found.values() if kept is not None),
-            skipped=tuple(skipped),
-            embedded=embedded,
-            counts=store.counts(),
-        )
+            embedded += _stage(store, document, embedder, recipe)
+            staged.add(content)
+    if not changes.places:
+        refuse_empty(roots, changes.skipped)
+    wanted = {place.content for place in [*live.values(), *changes.places.values()]}
+    store.discard(set(store.contents(live=False)) - wanted)
+    new = {path: changes.places[path] for path in changes.added + changes.changed}
+    if new or changes.gone or not store.generation:
+        facts = {"embedder": embedder_name, "recipe": recipe}
+        store.publish({**changes.touched, **new}, changes.gone, facts)
+    else:
+        store.touch(changes.touched)
+    dense.refresh(store)
+    tell("", len(changes.inputs), len(changes.inputs))
+    report = replace_(_report(changes, live), generation=store.generation, embedded=embedded)
+    return replace_(
+        report, counts=store.counts(), copies=_copies(store), mended=damage,
+        near_duplicates=_near(store, list(new)),
+    )  # fmt: skip
 
 
-def _stage(store: Writer, document: Document, embedder: Embedder, *, root: str, recipe: str) -> int:
+def preview_index(
+    roots: list[Path],
+    *,
+    folder: Path,
+    embedder_name: str,
+    max_bytes: int,
+    replace: bool = False,
+    gitignore: bool = True,
+) -> IndexReport:
+    """Say what ``build_index`` would do, and change nothing.
+
+    Raises:
+        InputUnreadable: A root is missing, or no document can be read at all.
+        IndexUnusable: The index is damaged, or holds documents of other roots that were made
+            with another embedder or splitter.
+    """
+    store = open_index(folder) if is_index(folder) else None
+    with contextlib.ExitStack() as stack:
+        if store:
+            stack.enter_context(contextlib.closing(store))
+        live = store.places() if store else {}
+        recipe = _recipe(embedder_name)
+        roots = _resolved(roots, live)
+        changes = look(roots, live, replace=replace, gitignore=gitignore)
+        refuse_mixture(live, recipe, {s.path for s in changes.inputs}.union(changes.gone))
+        stored = store.document_at if store else _no_document
+        for _ in compare(
+            changes, live, roots=roots, recipe=recipe, max_bytes=max_bytes, stored=stored
+        ):
+            pass
+        if not changes.places:
+            refuse_empty(roots, changes.skipped)
+        return replace_(
+            _report(changes, live), dry_run=True, generation=store.generation if store else 0,
+            counts=store.counts() if store else {},
+        )  # fmt: skip
+
+
+def _no_document(path: str) -> Document:
+    raise KeyError(path)
+
+
+def _recipe(embedder_name: str) -> str:
+    return f"{embedder_name}/split-{split.VERSION}"
+
+
+def _report(changes: Changes, live: Live) -> IndexReport:
+    moved = changes.moved(live)
+    came = set(moved.values())
+    return IndexReport(
+        generation=0,
+        added=tuple(path for path in changes.added if path not in came),
+        changed=tuple(changes.changed),
+        removed=tuple(p for p in changes.gone if p not in moved and live[p].recipe),
+        moved=tuple(sorted(moved.items())),
+        unchanged=changes.unchanged,
+        skipped=tuple(changes.skipped),
+        lost=tuple(p for p in changes.gone if p not in moved and not live[p].recipe),
+    )
+
+
+def _copies(store: Store) -> tuple[tuple[str, ...], ...]:
+    return tuple((d.path, *d.also_in) for d in store.documents() if d.also_in)
+
+
+def _near(store: Store, paths: list[str]) -> tuple[tuple[str, str, float], ...]:
+    """Pairs of almost equal documents of which one is at these paths."""
+    if not paths:
+        return ()
+    names = {document.id: document for document in store.documents()}
+    wanted = set(paths)
+    new = [d.id for d in names.values() if not wanted.isdisjoint((d.path, *d.also_in))]
+    pairs = near(store, new if len(new) <= _EACH else None)
+    mine = set(new)
+    return tuple(
+        (names[one].path, names[other].path, alike)
+        for one, other, alike in pairs
+        if one in names and other in names and (one in mine or other in mine)
+    )
+
+
+def _stage(store: Writer, document: Document, embedder: Embedder, recipe: str) -> int:
     """Split, embed and store one document; returns how many texts were embedded."""
     parts = split.split(document, count=embedder.count, max_tokens=embedder.max_tokens)
     title = parts.description.title
@@ -146,7 +251,6 @@ def _stage(store: Writer, document: Document, embedder: Embedder, *, root: str, 
     store.stage(
         document,
         parts,
-        root=root,
         recipe=recipe,
         passage_vectors=vectors[:count],
         sentence_vectors=vectors[count:],
@@ -154,63 +258,8 @@ def _stage(store: Writer, document: Document, embedder: Embedder, *, root: str, 
     return len(texts)
 
 
-def _known_roots(store: Writer) -> list[Path]:
-    return sorted({Path(row[1]) for row in store.fingerprints(live=True).values()})
-
-
-def _taken(sources: list[Source], live: Live) -> list[Skipped]:
-    """Files with the name of a document that is still there under another root."""
-    taken = []
-    for source in sources:
-        if before := live.get(source.path):
-            root = Path(before[1])
-            other = root / source.path if root.is_dir() else root
-            if other.exists() and other != source.file:
-                taken.append(Skipped(source.path, f"same name as a document of {root}"))
-    return taken
-
-
-def _hidden(skipped: list[Skipped], live: Live, readable: set[str]) -> list[Skipped]:
-    """Documents of the index that are still there but cannot even be opened now."""
-    reasons = {s.path: s for s in skipped if s.path in live}
-    for folder in [s for s in skipped if s.path.endswith("/")]:
-        for path in live:
-            if path.startswith(folder.path):
-                reasons.setdefault(path, Skipped(path, f"its folder {folder.reason}"))
-    return [reason for path, reason in reasons.items() if path not in readable]
-
-
-def _gone(live: Live, roots: list[Path], here: set[str], *, replace: bool) -> list[str]:
-    """Documents of the index that are to leave it."""
-    mine = {str(root) for root in roots}
-    return [
-        path
-        for path, (_, root, _, _) in live.items()
-        if path not in here and (replace or root in mine)
-    ]
-
-
-def _refuse_mixture(live: Live, recipe: str, settled: set[str]) -> None:
-    if left := {path for path, row in live.items() if row[3] != recipe} - settled:
-        raise IndexUnusable(
-            f"the index holds {len(left)} documents of other folders made with another"
-            " embedder or splitter",
-            hint="refresh all of it: rag index, or keep only what you name: --replace",
-        )
-
-
-def _root_of(source: Source | Skipped, roots: list[Path]) -> str:
-    if isinstance(source, Skipped):
-        return ""
-    return next(str(root) for root in roots if source.file.is_relative_to(root))
-
-
-def _refuse_empty(roots: list[Path], skipped: list[Skipped]) -> None:
-    where = ", ".join(str(root) for root in roots) or "nowhere"
-    why = ""
-    if skipped:
-        why = f"; the first of {len(skipped)} skipped: {skipped[0].path}: {skipped[0].reason}"
-    raise InputUnreadable(
-        f"no document can be read in {where}{why}",
-        hint="name a folder that holds .txt or .md files: rag index FOLDER",
-    )
+def _resolved(roots: list[Path], live: Live) -> list[Path]:
+    """The named roots, or those that the index has."""
+    if roots:
+        return [Path(os.path.realpath(root)) for root in roots]
+    return sorted({Path(place.root) for place in live.values()})

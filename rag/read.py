@@ -38,11 +38,12 @@ class Source:
     path: str
 
 
-def find(roots: list[Path]) -> tuple[list[Source], list[Skipped]]:
+def find(roots: list[Path], *, gitignore: bool = True) -> tuple[list[Source], list[Skipped]]:
     """List the files under the roots, in path order.
 
     A root may be a folder or a file. Symbolic links that lead out of their root, special files
-    and other formats are skipped; ``.ragignore`` (syntax of ``.gitignore``) is obeyed silently.
+    and other formats are skipped; ``.ragignore`` and, with ``gitignore``, ``.gitignore`` are obeyed
+    silently, those of the folders below a root and of the root itself.
 
     Raises:
         InputUnreadable: A root does not exist, cannot be listed, or has a name that is no text.
@@ -62,7 +63,7 @@ def find(roots: list[Path]) -> tuple[list[Source], list[Skipped]]:
                 f"the name of {printable(str(root))} is not UTF-8", hint="rename it"
             ) from error
         folder = root if root.is_dir() else root.parent
-        candidates = list(_walk(root, skipped)) if root.is_dir() else [root]
+        candidates = list(_walk(root, skipped, gitignore=gitignore)) if root.is_dir() else [root]
         for file in candidates:
             path = printable(file.relative_to(folder).as_posix())
             reason = _why_not(file, folder)
@@ -75,8 +76,9 @@ def find(roots: list[Path]) -> tuple[list[Source], list[Skipped]]:
     return [sources[path] for path in sorted(sources)], skipped
 
 
-def _walk(root: Path, skipped: list[Skipped]) -> Iterator[Path]:
-    """Files below a folder; hidden ones and those that ``.ragignore`` names are left out."""
+def _walk(root: Path, skipped: list[Skipped], *, gitignore: bool) -> Iterator[Path]:
+    """Files below a folder; hidden ones and those that an ignore file names are left out."""
+    names = (".gitignore", IGNORE_FILE) if gitignore else (IGNORE_FILE,)
     rules: list[tuple[Path, pathspec.GitIgnoreSpec]] = []
 
     def unlistable(error: OSError) -> None:
@@ -90,12 +92,12 @@ def _walk(root: Path, skipped: list[Skipped]) -> Iterator[Path]:
 
     for parent, folders, files in os.walk(root, onerror=unlistable):
         here = Path(parent)
-        if IGNORE_FILE in files:
+        for ignore in (here / name for name in names if name in files):
             try:
-                lines = (here / IGNORE_FILE).read_text(encoding="utf-8").splitlines()
+                lines = ignore.read_text(encoding="utf-8").splitlines()
             except (OSError, UnicodeDecodeError) as error:
                 raise InputUnreadable(
-                    f"{here / IGNORE_FILE} cannot be read: {error}",
+                    f"{ignore} cannot be read: {error}",
                     hint="it is text, one pattern a line, as in .gitignore",
                 ) from error
             rules.append((here, pathspec.GitIgnoreSpec.from_lines(lines)))

@@ -87,13 +87,17 @@ class Acronym:
 
 @dataclass(frozen=True, slots=True)
 class DocumentInfo:
-    """What the index knows of a document without its text."""
+    """What the index knows of a document without its text.
+
+    ``also_in`` holds the other paths, in order, under which the same text was found.
+    """
 
     id: int
     path: str
     title: str
     date: str
     author: str
+    also_in: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +165,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A label in an answer and the exact text it stands for."""
+    """A label in an answer and the exact text it stands for.
+
+    ``also_in`` holds the other documents with the same text, word for word.
+    """
 
     label: int
     document: str
@@ -172,6 +179,7 @@ class Citation:
     line_start: int
     line_end: int
     quote: str
+    also_in: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from rag.terminal import printable, printable_lines
 
 _QUOTE_CHARS = 240
 _PARAGRAPH = re.compile(r"(?:\r\n|\n|\r)[^\S\r\n]*(?:\r\n|\n|\r)")
+_LISTED = 10  # pairs of documents that are shown; JSON has all
 
 
 def answer_json(answer: Answer, *, id_: object = None, extra: dict[str, Any] | None = None) -> str:
@@ -49,6 +50,7 @@ def search_json(query: str, expanded: str, hits: list[Hit]) -> str:
     results = [
         {
             "document": hit.document.path,
+            "also_in": list(hit.document.also_in),
             "title": hit.document.title,
             "page": None,
             "start": hit.passage.start,
@@ -91,7 +93,8 @@ def sources_text(citations: tuple[Citation, ...], *, width: int) -> str:
     lines: list[str] = []
     for citation in citations:
         where = _place(citation.document, citation.line_start, citation.line_end)
-        lines.append(f"[{citation.label}] {_safe(citation.title)} · {where}")
+        also = f" (and {len(citation.also_in)} more)" if citation.also_in else ""
+        lines.append(f"[{citation.label}] {_safe(citation.title)} · {where}{also}")
         quote = _safe(shown(citation.quote))
         if len(quote) > _QUOTE_CHARS:
             quote = quote[:_QUOTE_CHARS].rsplit(" ", 1)[0] + " …"
@@ -219,10 +222,25 @@ def wrapped(text: str, *, width: int) -> str:
 def index_text(report: IndexReport) -> str:
     """What a run of ``rag index`` did."""
     lines = [f"skipped {_safe(skip.path)}: {_safe(skip.reason)}" for skip in report.skipped]
+    lines += [f"near-duplicates ({alike:.0%}): {_safe(one)}, {_safe(other)}"
+              for one, other, alike in report.near_duplicates[:_LISTED]]  # fmt: skip
+    if report.mended:
+        lines.append(f"mended: {_safe(report.mended)}")
+    lines += [f"lost: {_safe(path)}" for path in report.lost]
+    if report.dry_run:
+        lines += [
+            f"{word} {_safe(path)}"
+            for word, paths in (
+                ("add", report.added), ("change", report.changed), ("remove", report.removed),
+                ("move", [f"{old} to {new}" for old, new in report.moved]),
+            )
+            for path in paths
+        ]  # fmt: skip
     changes = [
         f"{len(paths)} {word}"
         for paths, word in (
-            (report.added, "added"), (report.changed, "changed"), (report.removed, "removed"),
+            (report.added, "added"), (report.changed, "changed"), (report.moved, "moved"),
+            (report.removed, "removed"),
         )
         if paths
     ]  # fmt: skip
@@ -230,7 +248,12 @@ def index_text(report: IndexReport) -> str:
     if report.skipped:
         changes.append(f"{len(report.skipped)} skipped")
     counts = report.counts
-    lines.append(f"documents: {', '.join(changes)}")
+    lines.append(f"{'would be' if report.dry_run else 'documents'}: {', '.join(changes)}")
+    if report.dry_run:
+        return "\n".join(lines)
+    if report.copies:
+        more = sum(len(paths) - 1 for paths in report.copies)
+        lines.append(f"copies: {more:,} files hold the text of another, stored once")
     lines.append(
         f"index: generation {report.generation}, {counts['documents']:,} documents,"
         f" {counts['passages']:,} passages, {counts['sentences']:,} sentences"
@@ -273,9 +296,15 @@ def status_text(state: IndexState) -> str:
         f"documents   {counts.get('documents', 0):,}",
         f"passages    {counts.get('passages', 0):,}",
         f"sentences   {counts.get('sentences', 0):,}",
+        f"copies      {state.copies:,}",
         f"bytes       {state.bytes:,}",
+        f"written     {_safe(state.written)}",
         *(f"{kind:11} {_safe(name)}" for kind, name in state.models.items()),
-        f"sound       {'yes' if state.sound else 'no'}",
+        *(
+            f"alike       {alike:.0%}: {_safe(one)}, {_safe(other)}"
+            for one, other, alike in state.near_duplicates[:_LISTED]
+        ),
+        f"sound       {'yes' if state.sound else 'no'} (looked at: {state.checked})",
         *(f"problem     {_safe(problem)}" for problem in state.problems),
     ]
     return "\n".join(lines)
@@ -293,6 +322,10 @@ def status_json(state: IndexState) -> str:
             "models": state.models,
             "sound": state.sound,
             "problems": list(state.problems),
+            "checked": state.checked,
+            "written": state.written,
+            "copies": state.copies,
+            "near_duplicates": [list(pair) for pair in state.near_duplicates],
         },
         ensure_ascii=False,
     )

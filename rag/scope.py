@@ -48,7 +48,12 @@ def scope_of(globs: Sequence[str], documents: Sequence[DocumentInfo]) -> Scope:
             spec = pathspec.GitIgnoreSpec.from_lines([glob])
         except ValueError:
             spec = pathspec.GitIgnoreSpec([])
-        matched = {d.id for d in documents if d.path == glob or spec.match_file(d.path)}
+        matched = {
+            document.id
+            for document in documents
+            for path in (document.path, *document.also_in)
+            if path == glob or spec.match_file(path)
+        }
         if not matched:
             some = ", ".join(printable(document.path) for document in documents[:_NAMED])
             more = ", …" if len(documents) > _NAMED else ""

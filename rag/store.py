@@ -2,10 +2,10 @@
 
 Documents, passages, sentences, vectors, acronyms and the lexical index change in one transaction
 (writing.py), so that after a crash the old or the new state is there, whole. Readers see live
-documents only, on one generation.
+documents only, on one generation. A text stands there once, under every place it was found at.
 
     index/rag.sqlite     the truth
-    index/dense.faiss    derived from it (dense.py)
+    index/dense*.faiss   derived from it (dense.py)
     index/lock           held by the one writer
 """
 
@@ -17,17 +17,51 @@ import math
 import sqlite3
 import threading
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from rag import lexical
 from rag.errors import IndexUnusable
 from rag.records import Acronym, Document, DocumentInfo, FloatMatrix, Hit, Passage, Sentence
+from rag.sums import bytes_sum, row_sum, text_sum
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 DATABASE = "rag.sqlite"
-_OF_DOCUMENTS = "document_id IN (SELECT value FROM json_each(?))"  # any number, one parameter
+Ids = npt.NDArray[np.int64]
+_BATCH = 5000  # rows with vectors in memory together
+_LIVE = (
+    "FROM passages JOIN documents ON documents.id = document_id"
+    " WHERE live AND published > ?1 AND passages.id BETWEEN ?2 AND ?3"
+)
+# Few documents are recent: SQLite is made to begin with them.
+_RECENT = (
+    "FROM documents CROSS JOIN passages ON document_id = documents.id WHERE live AND published > ?1"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a document was found.
+
+    Attributes:
+        root: The folder (or file) that was named.
+        sha256: Of the file's bytes, hexadecimal.
+        content: SHA-256 of the stored text, hexadecimal: what tells documents apart.
+        seen: What the file system said of the file when it was read; "" where that may not have
+            been its last word.
+        recipe: Splitter and embedder that the document was made with; "" where its rows are
+            damaged and it waits to be read again.
+    """
+
+    root: str
+    sha256: str
+    content: str
+    seen: str
+    recipe: str
 
 
 class Store:
@@ -39,25 +73,58 @@ class Store:
         # Two threads may read. SQLite itself allows that; the statements that Python keeps for use
         # again are promised to one thread only.
         self._reading = threading.Lock()
+        # One generation is read, so what was found once stays true.
+        self._acronyms: list[Acronym] | None = None
+        self._frequencies: dict[str, int] = {}
 
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
 
-    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """All rows of a query of the caller's own.
+
+        Raises:
+            IndexUnusable: SQLite finds the file damaged.
+        """
         try:
             with self._reading:
                 return self._db.execute(query, values).fetchall()
         except sqlite3.DatabaseError as error:
             raise damaged(self.folder, error) from error
 
+    def readable(self, query: str) -> list[tuple[Any, ...]]:
+        """The rows of a query up to the first that cannot be read."""
+        found: list[tuple[Any, ...]] = []
+        with contextlib.suppress(sqlite3.DatabaseError, UnicodeDecodeError), self._reading:
+            cursor = self._db.execute(query)
+            while row := cursor.fetchone():
+                found.append(row)
+        return found
+
     def _row(self, query: str, *values: object) -> tuple[Any, ...] | None:
-        return next(iter(self._rows(query, *values)), None)
+        return next(iter(self.rows(query, *values)), None)
 
     def meta(self, key: str, default: str = "") -> str:
         """A fact about the index: ``generation``, ``embedder``, ``dimension``, ``identity``."""
         row = self._row("SELECT value FROM meta WHERE key = ?", key)
         return str(row[0]) if row else default
+
+    def facts(self) -> dict[str, str]:
+        """Every fact about the index.
+
+        Raises:
+            IndexUnusable: They are not what was written.
+        """
+        tables = {row[0] for row in self.rows("SELECT name FROM sqlite_master")}
+        if not tables:
+            return {}  # killed before anything was written
+        found = {str(key): str(value) for key, value in self.rows("SELECT key, value FROM meta")}
+        written = found.pop("sum", "")
+        earlier = "places" not in tables  # an earlier version's index has no checksums
+        if not earlier and written != str(row_sum(*sorted(found.items()))):
+            raise damaged(self.folder, "its facts are not what was written")
+        return found
 
     @property
     def generation(self) -> int:
@@ -69,17 +136,33 @@ class Store:
 
     def documents(self) -> list[DocumentInfo]:
         """Every live document, in path order."""
-        rows = self._rows(
-            "SELECT id, path, title, date, author FROM documents WHERE live ORDER BY path"
-        )
-        return [DocumentInfo(*row) for row in rows]
+        places: dict[int, list[str]] = {}
+        for id_, path in self.rows("SELECT document_id, path FROM places ORDER BY path"):
+            places.setdefault(id_, []).append(path)
+        rows = self.rows("SELECT id, title, date, author FROM documents WHERE live")
+        found = [
+            DocumentInfo(id_, places[id_][0], title, date, author, tuple(places[id_][1:]))
+            for id_, title, date, author in rows
+            if id_ in places
+        ]
+        return sorted(found, key=lambda document: document.path)
 
-    def fingerprints(self, *, live: bool) -> dict[str, tuple[int, str, str, str]]:
-        """``path -> (id, root, sha256, recipe)`` of live or of staged documents."""
-        rows = self._rows(
-            "SELECT path, id, root, sha256, recipe FROM documents WHERE live = ?", int(live)
+    def places(self) -> dict[str, Place]:
+        """Path to place of everything that was found."""
+        rows = self.rows(
+            "SELECT path, root, sha256, places.content, seen, ifnull(recipe, '') FROM places"
+            " LEFT JOIN documents ON documents.id = document_id"
         )
-        return {path: (id_, root, sha, recipe) for path, id_, root, sha, recipe in rows}
+        return {path: Place(*place) for path, *place in rows}
+
+    def contents(self, *, live: bool) -> dict[str, str]:
+        """Content to recipe of live or of staged documents."""
+        return dict(self.rows("SELECT content, recipe FROM documents WHERE live = ?", int(live)))
+
+    def document_at(self, path: str) -> Document:
+        """The document at a path, as it was read; errors as ``document``."""
+        row = self._row("SELECT document_id FROM places WHERE path = ?", path)
+        return self.document(int(row[0]) if row and row[0] is not None else 0)
 
     def text(self, document_id: int) -> str:
         """The stored text of a document."""
@@ -89,51 +172,112 @@ class Store:
         """A document as it was read when it was indexed.
 
         Raises:
-            IndexUnusable: It is not there, or its text is damaged.
+            IndexUnusable: It is not there, or is not what was stored.
         """
         row = self._row(
-            "SELECT path, text, sha256, encoding FROM documents WHERE id = ?", document_id
+            "SELECT min(path), text, sha256, encoding, documents.content FROM documents"
+            " JOIN texts ON texts.document_id = id JOIN places ON places.document_id = id"
+            " WHERE id = ?",
+            document_id,
         )
-        if row is None:
-            raise damaged(self.folder, f"document {document_id} is missing")
-        return Document(*row)
+        if row is None or row[0] is None:
+            raise damaged(self.folder, f"the text of document {document_id} is missing")
+        if text_sum(str(row[1])) != row[4]:
+            raise damaged(self.folder, f"the text of {row[0]} is not what was stored")
+        return Document(*row[:4])
 
     def counts(self) -> dict[str, int]:
         """Live documents, passages and sentences."""
         row = self._row(
-            "SELECT (SELECT count(*) FROM documents WHERE live),"
-            " (SELECT count(*) FROM passages JOIN documents ON documents.id = document_id"
-            " WHERE live),"
-            " (SELECT count(*) FROM sentences JOIN passages ON passages.id = passage_id"
-            " JOIN documents ON documents.id = document_id WHERE live)"
+            "SELECT count(*), ifnull(sum(passages), 0), ifnull(sum(sentences), 0)"
+            " FROM documents WHERE live"
         )
         return dict(zip(("documents", "passages", "sentences"), row or (0, 0, 0), strict=True))
 
+    def document_count(self) -> int:
+        """Live documents."""
+        row = self._row("SELECT count(*) FROM documents WHERE live")
+        return int(row[0]) if row else 0
+
     def acronyms(self) -> list[Acronym]:
         """Every acronym that a live document defines."""
-        rows = self._rows(
-            "SELECT DISTINCT short, long FROM acronyms JOIN documents ON documents.id = document_id"
-            " WHERE live ORDER BY short, long"
-        )
-        return [Acronym(*row) for row in rows]
+        if self._acronyms is None:
+            rows = self.rows(
+                "SELECT DISTINCT short, long FROM acronyms JOIN documents"
+                " ON documents.id = document_id WHERE live ORDER BY short, long"
+            )
+            self._acronyms = [Acronym(*row) for row in rows]
+        return self._acronyms
 
-    def passage_vectors(self) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], FloatMatrix]:
-        """Ids int64 (n,) and vectors float32 (n, dimension) of all live passages, by id."""
-        dimension = int(self.meta("dimension", "0"))
-        rows = self._rows(
-            "SELECT passages.id, vector FROM passages JOIN documents ON documents.id = document_id"
-            " WHERE live ORDER BY passages.id"
-        )
-        if any(len(vector) != dimension * 4 for _, vector in rows):
-            raise damaged(self.folder, "a vector has the wrong length")
-        vectors = np.frombuffer(b"".join(row[1] for row in rows), dtype=np.float32)
-        return np.array([row[0] for row in rows], dtype=np.int64), vectors.reshape(
-            len(rows), dimension
-        )
+    def passage_vectors(
+        self, first: int = 0, last: int = 2**62, *, published_after: int = 0
+    ) -> tuple[Ids, FloatMatrix]:
+        """Ids int64 (n,) and vectors float32 (n, dimension) of live passages, by id.
 
-    def passage_ids(self, documents: Iterable[int]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        Args:
+            first: Least id.
+            last: Largest id.
+            published_after: Only those of documents that became live after this generation.
+
+        Raises:
+            IndexUnusable: A vector is not what was stored.
+        """
+        since = f"{_RECENT} AND passages.id BETWEEN ?2 AND ?3" if published_after else _LIVE
+        rows = self.rows(f"SELECT passages.id {since} ORDER BY 1", published_after, first, last)
+        return self.vectors_of(np.array([row[0] for row in rows], dtype=np.int64))
+
+    def vectors_of(self, ids: Ids) -> tuple[Ids, FloatMatrix]:
+        """Those ids int64 (n,), in order, and their vectors float32 (n, dimension).
+
+        Raises:
+            IndexUnusable: A vector is not there, or not what was stored.
+        """
+        ids = np.sort(ids)
+        vectors = np.empty((len(ids), int(self.meta("dimension", "0"))), dtype=np.float32)
+        for at in range(0, len(ids), _BATCH):
+            some = ids[at : at + _BATCH]
+            rows = self.rows(
+                "SELECT passage_id, passage, passage_sum FROM vectors"
+                " WHERE passage_id IN (SELECT value FROM json_each(?)) ORDER BY passage_id",
+                json.dumps(some.tolist()),
+            )
+            if [row[0] for row in rows] != some.tolist():
+                raise damaged(self.folder, "vectors of passages are missing")
+            for number, (id_, vector, sum_) in enumerate(rows, at):
+                if bytes_sum(vector) != sum_ or len(vector) != vectors.shape[1] * 4:
+                    raise damaged(self.folder, f"the vector of passage {id_} is damaged")
+                vectors[number] = np.frombuffer(vector, dtype=np.float32)
+        return ids, vectors
+
+    def live_passages(self) -> list[int]:
+        """The id of every live passage, in order."""
+        return [row[0] for row in self.rows(f"SELECT passages.id {_LIVE} ORDER BY 1", 0, 0, 2**62)]
+
+    def last_passage(self) -> int:
+        """The largest id of a passage; 0 where there is none."""
+        row = self._row("SELECT ifnull(max(id), 0) FROM passages")
+        return int(row[0]) if row else 0
+
+    def passages_since(self, generation: int, first: int, last: int) -> int:
+        """How many passages in a range of ids became live after a generation."""
+        row = self._row(
+            f"SELECT count(*) {_RECENT} AND passages.id BETWEEN ?2 AND ?3", generation, first, last
+        )
+        return int(row[0]) if row else 0
+
+    def removed_since(self, generation: int, first: int, last: int) -> Ids:
+        """int64 (n,): passages in a range of ids that left the index after a generation."""
+        rows = self.rows(
+            "SELECT passage_id FROM removed WHERE generation > ? AND passage_id BETWEEN ? AND ?",
+            generation, first, last,
+        )  # fmt: skip
+        return np.array([row[0] for row in rows], dtype=np.int64)
+
+    def passage_ids(self, documents: Iterable[int]) -> Ids:
         """Ids int64 (n,) of the passages of some documents."""
-        rows = self._rows(f"SELECT id FROM passages WHERE {_OF_DOCUMENTS}", _ids(documents))
+        rows = self.rows(
+            f"SELECT id FROM passages WHERE {lexical.OF_DOCUMENTS}", json.dumps(sorted(documents))
+        )
         return np.array([row[0] for row in rows], dtype=np.int64)
 
     def lexical_search(
@@ -146,96 +290,92 @@ class Store:
             limit: At most so many passages.
             documents: Only passages of these; None means of all.
         """
-        quoted = " OR ".join(f'"{term}"' for term in dict.fromkeys(wanted))
-        if not quoted:
-            return []
-        # The plus keeps SQLite from running the match anew for each passage.
-        within = f"AND +rowid IN (SELECT id FROM passages WHERE {_OF_DOCUMENTS})"
-        within = "" if documents is None else within
-        rows = self._rows(
-            f"SELECT rowid, -bm25(lexical) FROM lexical WHERE lexical MATCH ? {within}"
-            " ORDER BY bm25(lexical), rowid LIMIT ?",
-            quoted,
-            *([] if documents is None else [_ids(documents)]),
-            limit,
-        )
-        return [(int(id_), float(score)) for id_, score in rows]
+        return lexical.search(self.rows, self.passage_frequency(wanted), limit, documents)
 
     def passage_frequency(self, wanted: Iterable[str]) -> dict[str, int]:
-        """In how many passages each term stands; 0 where none has it."""
-        found = {}
-        for term in set(wanted):
-            # Through MATCH, so that the term is folded as the text was: "café" stands as "cafe".
-            row = self._row("SELECT count(*) FROM lexical WHERE lexical MATCH ?", f'"{term}"')
-            found[term] = int(row[0]) if row else 0
-        return found
+        """In how many passages each term stands, in the terms' order; 0 where none has it."""
+        ordered = list(dict.fromkeys(wanted))
+        for term in ordered:
+            if term not in self._frequencies:
+                self._frequencies[term] = lexical.frequency(self.rows, term)
+        return {term: self._frequencies[term] for term in ordered}
 
     def rarity(self, wanted: Iterable[str]) -> dict[str, float]:
         """How much each term says of a passage: ``log(1 + (n + 1) / (1 + passages with it))``."""
         ordered = list(dict.fromkeys(wanted))
-        row = self._row(
-            "SELECT count(*) FROM passages JOIN documents ON documents.id = document_id WHERE live"
-        )
-        total = (int(row[0]) if row else 0) + 1
+        total = int(self.meta("passages", "0")) + 1
         frequency = self.passage_frequency(ordered)
         return {term: math.log(1 + total / (1 + frequency[term])) for term in ordered}
 
     def hit(
         self, passage_id: int, score: float, ranks: dict[str, int], stage_scores: dict[str, float]
     ) -> Hit:
-        """A passage with its document and sentences."""
+        """A passage with its document and sentences.
+
+        Raises:
+            IndexUnusable: It is not there, or is not what was stored.
+        """
         row = self._row(
-            'SELECT documents.id, path, title, date, author, start, passages."end", line_start,'
-            " line_end, heading FROM passages JOIN documents ON documents.id = document_id"
-            " WHERE passages.id = ?",
+            "SELECT documents.id, title, date, author FROM passages"
+            " JOIN documents ON documents.id = document_id WHERE passages.id = ?",
             passage_id,
         )
         if row is None:
             raise damaged(self.folder, f"passage {passage_id} is missing")
-        document = DocumentInfo(*row[:5])
-        sentences = self._rows(
+        paths = self.rows("SELECT path FROM places WHERE document_id = ? ORDER BY path", row[0])
+        if not paths:
+            raise damaged(self.folder, f"document {row[0]} stands nowhere")
+        first, *others = (path for (path,) in paths)
+        document = DocumentInfo(row[0], first, row[1], row[2], row[3], tuple(others))
+        passage, line_start, line_end = self._passage(passage_id)
+        return Hit(passage_id, document, passage, line_start, line_end, score, ranks, stage_scores)
+
+    def _passage(self, passage_id: int) -> tuple[Passage, int, int]:
+        """A passage as it was stored, or nothing; with its first and last line."""
+        row = self._row(
+            'SELECT document_id, start, "end", line_start, line_end, heading, sum FROM passages'
+            " WHERE id = ?",
+            passage_id,
+        )
+        sentences = self.rows(
             'SELECT start, "end", clean FROM sentences WHERE passage_id = ? ORDER BY ordinal',
             passage_id,
         )
-        passage = Passage(row[5], row[6], row[9], tuple(Sentence(*s) for s in sentences))
-        return Hit(passage_id, document, passage, row[7], row[8], score, ranks, stage_scores)
+        if row is None or passage_sum(passage_id, row[:-1], sentences) != row[-1]:
+            raise damaged(self.folder, f"passage {passage_id} is not what was stored")
+        _, start, end, line_start, line_end, heading, _ = row
+        passage = Passage(start, end, heading, tuple(Sentence(*s) for s in sentences))
+        return passage, line_start, line_end
 
     def sentence_vectors(self, passage_id: int) -> FloatMatrix:
-        """float32 (sentences of the passage, dimension), rows of unit length."""
-        rows = self._rows(
-            "SELECT vector FROM sentences WHERE passage_id = ? ORDER BY ordinal", passage_id
+        """float32 (sentences of the passage, dimension), rows of unit length.
+
+        Raises:
+            IndexUnusable: They are not there, or not what was stored.
+        """
+        row = self._row(
+            "SELECT sentences, sentences_sum FROM vectors WHERE passage_id = ?", passage_id
         )
-        half = np.frombuffer(b"".join(row[0] for row in rows), dtype=np.float16)
-        return half.reshape(len(rows), -1).astype(np.float32)
+        if row is None or bytes_sum(row[0]) != row[1]:
+            raise damaged(self.folder, f"the vectors of passage {passage_id} are damaged")
+        half = np.frombuffer(row[0], dtype=np.float16)
+        return half.reshape(-1, int(self.meta("dimension"))).astype(np.float32)
 
     def sentence_before(self, document_id: int, start: int) -> Sentence | None:
         """The sentence that stands before an offset in a document."""
         row = self._row(
-            'SELECT sentences.start, sentences."end", clean FROM sentences'
+            "SELECT passage_id, ordinal FROM sentences"
             " JOIN passages ON passages.id = passage_id"
             " WHERE document_id = ? AND sentences.start < ? ORDER BY sentences.start DESC LIMIT 1",
             document_id,
             start,
         )
-        return Sentence(*row) if row else None
-
-    def problems(self) -> list[str]:
-        """What SQLite's own check finds wrong; empty when the file is sound."""
-        found: list[str] = []
-        for check in (
-            "PRAGMA integrity_check(5)",
-            "INSERT INTO lexical(lexical) VALUES('integrity-check')",
-        ):
-            try:
-                found += [str(row[0]) for row in self._db.execute(check)]
-            except sqlite3.DatabaseError as error:
-                if "readonly" not in str(error):  # the second check is a writer's
-                    found.append(str(error))
-        return [problem for problem in found if problem != "ok"]
+        return self._passage(row[0])[0].sentences[row[1]] if row else None
 
 
-def _ids(documents: Iterable[int]) -> str:
-    return json.dumps(sorted(documents))
+def passage_sum(passage_id: int, row: Iterable[object], sentences: Iterable[Any]) -> int:
+    """Checksum of a passage's row (``document_id`` to ``heading``) and of its sentences' rows."""
+    return row_sum(passage_id, *row, *(value for sentence in sentences for value in sentence))
 
 
 def is_index(folder: Path) -> bool:
@@ -269,14 +409,14 @@ def open_index(folder: Path) -> Store:
 
 
 def _check(store: Store) -> None:
-    folder, version = store.folder, store.meta("schema")
+    folder, facts = store.folder, store.facts()
+    version = facts.get("schema", SCHEMA_VERSION if not facts else "unknown")
     if version != SCHEMA_VERSION:
         raise IndexUnusable(
-            f"the index in {folder} has version {version or 'unknown'}, this program reads"
-            f" {SCHEMA_VERSION}",
+            f"the index in {folder} has version {version}, this program reads {SCHEMA_VERSION}",
             hint=f"delete {folder} and build it again: rag index FOLDER",
         )
-    if not store.generation:
+    if facts.get("generation", "0") == "0":
         raise IndexUnusable(
             f"the index in {folder} was never finished", hint="run again: rag index"
         )
@@ -285,6 +425,5 @@ def _check(store: Store) -> None:
 def damaged(folder: Path, error: Exception | str) -> IndexUnusable:
     """What to raise where SQLite, or a check of ours, finds the file damaged."""
     return IndexUnusable(
-        f"the index in {folder} cannot be read: {error}",
-        hint=f"delete {folder} and build it again: rag index FOLDER",
+        f"the index in {folder} is damaged: {error}", hint="mend it: rag index --check"
     )

@@ -12,62 +12,104 @@ import fcntl
 import os
 import re
 import sqlite3
+import time
 import uuid
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from rag.errors import IndexBusy, IndexUnusable, OutOfResources
 from rag.records import Document, FloatMatrix
+from rag.similar import sketch
 from rag.split import Split
-from rag.store import DATABASE, SCHEMA_VERSION, Store, damaged
+from rag.store import DATABASE, SCHEMA_VERSION, Place, Store, damaged, passage_sum
+from rag.sums import bytes_sum, row_sum, text_sum
 from rag.words import terms
 
 LOCK = "lock"
+Row = tuple[Any, ...]
+# Without its text (mending.py) a document waits for its file and is not published.
+_STAGED = (
+    "SELECT documents.* FROM documents JOIN texts ON document_id = id WHERE live = 0"
+    " AND content IN (SELECT content FROM places)"
+)
+_AT_A_TIME = 1000  # passages whose words are in memory together while they are published
 
+# Ids are never given twice (AUTOINCREMENT): dense.py keeps files by them.
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE documents (
-    id INTEGER PRIMARY KEY, root TEXT NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL,
-    recipe TEXT NOT NULL, encoding TEXT NOT NULL, title TEXT NOT NULL, date TEXT NOT NULL,
-    author TEXT NOT NULL, text TEXT NOT NULL, live INTEGER NOT NULL);
-CREATE UNIQUE INDEX documents_path ON documents (path, live);
+    id INTEGER PRIMARY KEY AUTOINCREMENT, content TEXT NOT NULL, recipe TEXT NOT NULL,
+    encoding TEXT NOT NULL, title TEXT NOT NULL, date TEXT NOT NULL, author TEXT NOT NULL,
+    passages INTEGER NOT NULL, sentences INTEGER NOT NULL, sum INTEGER NOT NULL,
+    live INTEGER NOT NULL, published INTEGER NOT NULL DEFAULT 0);
+CREATE UNIQUE INDEX documents_content ON documents (content, live);
+CREATE INDEX documents_published ON documents (published);
+CREATE TABLE texts (
+    document_id INTEGER PRIMARY KEY REFERENCES documents ON DELETE CASCADE, text TEXT NOT NULL);
+CREATE TABLE places (
+    path TEXT PRIMARY KEY, root TEXT NOT NULL, sha256 TEXT NOT NULL, content TEXT NOT NULL,
+    seen TEXT NOT NULL, document_id INTEGER REFERENCES documents ON DELETE CASCADE,
+    sum INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX places_document ON places (document_id);
 CREATE TABLE passages (
-    id INTEGER PRIMARY KEY, document_id INTEGER NOT NULL REFERENCES documents ON DELETE CASCADE,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    document_id INTEGER NOT NULL REFERENCES documents ON DELETE CASCADE,
     start INTEGER NOT NULL, "end" INTEGER NOT NULL, line_start INTEGER NOT NULL,
-    line_end INTEGER NOT NULL, heading TEXT NOT NULL, vector BLOB NOT NULL);
+    line_end INTEGER NOT NULL, heading TEXT NOT NULL, sum INTEGER NOT NULL);
 CREATE INDEX passages_document ON passages (document_id);
 CREATE TABLE sentences (
     passage_id INTEGER NOT NULL REFERENCES passages ON DELETE CASCADE, ordinal INTEGER NOT NULL,
-    start INTEGER NOT NULL, "end" INTEGER NOT NULL, clean TEXT NOT NULL, vector BLOB NOT NULL,
+    start INTEGER NOT NULL, "end" INTEGER NOT NULL, clean TEXT NOT NULL,
     PRIMARY KEY (passage_id, ordinal)) WITHOUT ROWID;
+CREATE TABLE vectors (
+    passage_id INTEGER PRIMARY KEY REFERENCES passages ON DELETE CASCADE, passage BLOB NOT NULL,
+    passage_sum INTEGER NOT NULL, sentences BLOB NOT NULL, sentences_sum INTEGER NOT NULL);
 CREATE TABLE acronyms (
     document_id INTEGER NOT NULL REFERENCES documents ON DELETE CASCADE,
     short TEXT NOT NULL, long TEXT NOT NULL);
 CREATE INDEX acronyms_document ON acronyms (document_id);
+CREATE TABLE removed (passage_id INTEGER PRIMARY KEY, generation INTEGER NOT NULL);
+CREATE TABLE sketches (
+    hash INTEGER NOT NULL, document_id INTEGER NOT NULL REFERENCES documents ON DELETE CASCADE,
+    PRIMARY KEY (hash, document_id)) WITHOUT ROWID;
+CREATE INDEX sketches_document ON sketches (document_id);
 CREATE VIRTUAL TABLE lexical USING fts5(terms, tokenize = "unicode61 remove_diacritics 2");
 """
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRows:
+    """Everything that is stored of a document beside its text, all of it as it was written."""
+
+    document: Row
+    acronyms: list[Row]
+    passages: list[Row]
+    sentences: list[Row]
+    vectors: list[Row]
 
 
 class Writer(Store):
     """An index that may be changed; ``writing`` opens it."""
 
-    def set_meta(self, **facts: str) -> None:
-        """Record facts, in a transaction of their own."""
-        with self.transaction():
-            self._put(facts)
-
-    def _put(self, facts: dict[str, str]) -> None:
+    def set_facts(self, facts: Mapping[str, str]) -> None:
+        """Record facts, inside a transaction, with their checksum."""
         self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", facts.items())
+        self._db.execute("DELETE FROM meta WHERE key = 'sum'")
+        rows = self._db.execute("SELECT key, value FROM meta")
+        self._db.execute(
+            "INSERT INTO meta VALUES ('sum', ?)", (str(row_sum(*sorted(rows.fetchall()))),)
+        )
 
     def stage(
         self,
         document: Document,
         parts: Split,
         *,
-        root: str,
         recipe: str,
         passage_vectors: FloatMatrix,
         sentence_vectors: FloatMatrix,
@@ -77,104 +119,203 @@ class Writer(Store):
         Args:
             document: What was read.
             parts: Its passages and sentences.
-            root: The folder it was found under.
-            recipe: Names the splitter and embedder; another recipe means reading it again.
+            recipe: Names the splitter and embedder; another recipe means embedding it again.
             passage_vectors: float32 (passages, dimension).
             sentence_vectors: float32 (sentences of all passages in order, dimension).
         """
         newlines = [m.end() for m in re.finditer(r"\r\n|\r|\n", document.text)]
+        content, about = text_sum(document.text), parts.description
+        sentences = sum(len(passage.sentences) for passage in parts.passages)
+        row = (content, recipe, document.encoding, about.title, about.date, about.author,
+               len(parts.passages), sentences)  # fmt: skip
+        acronyms = [(a.short, a.long) for a in parts.acronyms]
         with self.transaction():
-            self._db.execute("DELETE FROM documents WHERE path = ? AND live = 0", (document.path,))
-            about = parts.description
+            self._db.execute("DELETE FROM documents WHERE content = ? AND live = 0", (content,))
             document_id = self._db.execute(
-                "INSERT INTO documents (root, path, sha256, recipe, encoding, title, date, author,"
-                " text, live) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
-                (root, document.path, document.sha256, recipe, document.encoding, about.title,
-                 about.date, about.author, document.text),
-            ).lastrowid  # fmt: skip
-            at = 0
-            for passage, vector in zip(parts.passages, passage_vectors, strict=True):
-                passage_id = self._db.execute(
-                    'INSERT INTO passages (document_id, start, "end", line_start, line_end,'
-                    " heading, vector) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (document_id, passage.start, passage.end,
-                     bisect_right(newlines, passage.start) + 1,
-                     bisect_right(newlines, passage.end - 1) + 1,
-                     passage.heading, vector.astype(np.float32).tobytes()),
-                ).lastrowid  # fmt: skip
-                self._db.executemany(
-                    "INSERT INTO sentences VALUES (?, ?, ?, ?, ?, ?)",
-                    [
-                        (passage_id, n, s.start, s.end, s.clean,
-                         sentence_vectors[at + n].astype(np.float16).tobytes())
-                        for n, s in enumerate(passage.sentences)
-                    ],
-                )  # fmt: skip
-                at += len(passage.sentences)
+                "INSERT INTO documents (content, recipe, encoding, title, date, author, passages,"
+                " sentences, sum, live) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+                (*row, document_sum(row, acronyms)),
+            ).lastrowid
+            self._db.execute("INSERT INTO texts VALUES (?, ?)", (document_id, document.text))
             self._db.executemany(
-                "INSERT INTO acronyms VALUES (?, ?, ?)",
-                [(document_id, a.short, a.long) for a in parts.acronyms],
+                "INSERT INTO acronyms VALUES (?, ?, ?)", [(document_id, *a) for a in acronyms]
+            )
+            ever = self._row("SELECT max(seq) FROM sqlite_sequence WHERE name = 'passages'")
+            passage_id, at = max(int((ever or [0])[0] or 0), self.last_passage()), 0
+            for passage, vector in zip(parts.passages, passage_vectors, strict=True):
+                passage_id += 1
+                place = (document_id, passage.start, passage.end,
+                         bisect_right(newlines, passage.start) + 1,
+                         bisect_right(newlines, passage.end - 1) + 1, passage.heading)  # fmt: skip
+                said = [(s.start, s.end, s.clean) for s in passage.sentences]
+                self._db.execute(
+                    "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (passage_id, *place, passage_sum(passage_id, place, said)),
+                )
+                self._db.executemany(
+                    "INSERT INTO sentences VALUES (?, ?, ?, ?, ?)",
+                    [(passage_id, n, *sentence) for n, sentence in enumerate(said)],
+                )
+                whole = vector.astype(np.float32).tobytes()
+                each = sentence_vectors[at : at + len(said)].astype(np.float16).tobytes()
+                self._db.execute(
+                    "INSERT INTO vectors VALUES (?, ?, ?, ?, ?)",
+                    (passage_id, whole, bytes_sum(whole), each, bytes_sum(each)),
+                )
+                at += len(said)
+            said_ = (s.clean for passage in parts.passages for s in passage.sentences)
+            self._db.executemany(
+                "INSERT INTO sketches VALUES (?, ?)", [(n, document_id) for n in sketch(said_)]
             )
 
-    def publish(self, *, remove: Iterable[int], facts: dict[str, str]) -> int:
+    def publish(
+        self,
+        places: Mapping[str, Place],
+        gone: Iterable[str],
+        facts: Mapping[str, str],
+        *,
+        keep: bool = False,
+    ) -> int:
         """Make staged documents live and others gone, at once.
 
         Args:
-            remove: Ids of live documents that are changed or gone.
+            places: Path to place of what is new or changed; the content of each is live already
+                or staged.
+            gone: Paths that leave it.
             facts: What the index now is, beside the generation.
+            keep: Documents that stand nowhere stay staged; else they leave the index.
 
         Returns:
             The new generation.
         """
+        generation = self.generation + 1
         with self.transaction():
-            for document_id in remove:
-                self._db.execute(
-                    "DELETE FROM lexical WHERE rowid IN"
-                    " (SELECT id FROM passages WHERE document_id = ?)",
-                    (document_id,),
-                )
-                self._db.execute("DELETE FROM documents WHERE id = ?", (document_id,))
-            staged = self._db.execute(
-                "SELECT passages.id, heading, title FROM passages"
-                " JOIN documents ON documents.id = document_id WHERE live = 0"
+            self._db.executemany("DELETE FROM places WHERE path = ?", [(path,) for path in gone])
+            self._put_places(places)
+            # A document that was staged again (another embedder) takes the place of the old one.
+            again = self._db.execute(
+                f"SELECT old.id, new.id FROM ({_STAGED}) AS new JOIN documents AS old"
+                " ON old.content = new.content AND old.live = 1"
             ).fetchall()
-            for passage_id, heading, title in staged:
-                cleans = self._db.execute(
-                    "SELECT clean FROM sentences WHERE passage_id = ? ORDER BY ordinal",
-                    (passage_id,),
-                )
-                shown = " ".join([title, heading, *(row[0] for row in cleans)])
-                self._db.execute(
-                    "INSERT INTO lexical (rowid, terms) VALUES (?, ?)",
-                    (passage_id, " ".join(terms(shown))),
-                )
+            self._db.executemany(
+                "UPDATE places SET document_id = ? WHERE document_id = ?",
+                [(new, old) for old, new in again],
+            )
+            self._remove([old for old, _ in again], generation)
+            self._db.execute(
+                "UPDATE places SET document_id = new.id"
+                f" FROM ({_STAGED}) AS new WHERE new.content = places.content"
+            )
+            nowhere = "SELECT id FROM documents WHERE content NOT IN (SELECT content FROM places)"
+            if not keep:
+                self._remove([row[0] for row in self._db.execute(nowhere)], generation)
+            self._publish_words()
             # From the vectors themselves: a run that goes on after a killed one may embed nothing.
             vector = self._row(
-                "SELECT length(vector) / 4 FROM passages"
-                " JOIN documents ON documents.id = document_id WHERE live = 0 LIMIT 1"
+                "SELECT length(vectors.passage) / 4 FROM vectors JOIN passages ON id = passage_id"
+                f" WHERE document_id IN (SELECT id FROM ({_STAGED})) LIMIT 1"
             )
             size = {"dimension": str(vector[0])} if vector else {}
-            self._db.execute("UPDATE documents SET live = 1 WHERE live = 0")
-            generation = self.generation + 1
-            self._put({**facts, **size, "generation": str(generation)})
+            self._db.execute(
+                "UPDATE documents SET live = 1, published = ?"
+                f" WHERE id IN (SELECT id FROM ({_STAGED}))",
+                (generation,),
+            )
+            self.set_facts(
+                {
+                    **facts,
+                    **size,
+                    **{key: str(value) for key, value in self.counts().items()},
+                    "generation": str(generation),
+                    "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                }
+            )
+        self._acronyms = None
+        self._frequencies.clear()
         with contextlib.suppress(sqlite3.OperationalError):  # it is committed; the log can wait
             # Passive: another mode waits for readers of the old generation to go.
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
         return generation
 
-    def move(self, roots: dict[int, str]) -> None:
-        """Record that documents, by id, are now found under another root."""
+    def _put_places(self, places: Mapping[str, Place]) -> None:
+        self._db.executemany(
+            "INSERT OR REPLACE INTO places VALUES (?, ?, ?, ?, ?,"
+            " (SELECT id FROM documents JOIN texts ON document_id = id WHERE content = ?4"
+            " ORDER BY live LIMIT 1), ?)",
+            [
+                (path, p.root, p.sha256, p.content, p.seen, place_sum(path, p))
+                for path, p in places.items()
+            ],
+        )
+
+    def _remove(self, document_ids: list[int], generation: int) -> None:
+        for document_id in document_ids:
+            self._db.execute(
+                "INSERT INTO removed SELECT passages.id, ? FROM passages JOIN documents"
+                " ON documents.id = document_id WHERE document_id = ? AND live",
+                (generation, document_id),
+            )
+            self._db.execute(
+                "DELETE FROM lexical WHERE rowid IN"
+                " (SELECT id FROM passages WHERE document_id = ?)",
+                (document_id,),
+            )
+            self._db.execute("DELETE FROM documents WHERE id = ?", (document_id,))
+
+    def _publish_words(self) -> None:
+        """Make what is staged searchable by its words."""
+        staged = self._db.execute(
+            "SELECT passages.id, heading, title FROM passages"
+            f" JOIN ({_STAGED}) AS new ON new.id = document_id"
+        )
+        while some := staged.fetchmany(_AT_A_TIME):
+            for passage_id, heading, title in some:
+                said = self._db.execute(
+                    "SELECT clean FROM sentences WHERE passage_id = ? ORDER BY ordinal",
+                    (passage_id,),
+                )
+                shown = " ".join([title, heading, *(row[0] for row in said)])
+                self._db.execute(
+                    "INSERT INTO lexical (rowid, terms) VALUES (?, ?)",
+                    (passage_id, " ".join(terms(shown))),
+                )
+
+    def copy(self, document_id: int, rows: DocumentRows, text: str | None) -> None:
+        """Stage a document as another file of the index holds it, with or without its text."""
+        insert = self._db.executemany
+        insert(
+            "INSERT OR REPLACE INTO documents (id, content, recipe, encoding, title, date, author,"
+            " passages, sentences, sum, live) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+            [(document_id, *rows.document)],
+        )
+        insert("INSERT INTO texts VALUES (?, ?)", [(document_id, text)] if text is not None else [])
+        insert("INSERT INTO acronyms VALUES (?, ?, ?)", [(document_id, *a) for a in rows.acronyms])
+        insert("INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows.passages)
+        insert("INSERT INTO sentences VALUES (?, ?, ?, ?, ?)", rows.sentences)
+        insert("INSERT INTO vectors VALUES (?, ?, ?, ?, ?)", rows.vectors)
+        said = sketch(row[-1] for row in rows.sentences)
+        insert("INSERT INTO sketches VALUES (?, ?)", [(n, document_id) for n in said])
+
+    def restore(self, content: str, text: str) -> None:
+        """Give a staged document that lost its text the text with that content."""
         with self.transaction():
-            self._db.executemany(
-                "UPDATE documents SET root = ? WHERE id = ?",
-                [(root, document_id) for document_id, root in roots.items()],
+            self._db.execute(
+                "INSERT OR IGNORE INTO texts SELECT id, ? FROM documents"
+                " WHERE content = ? AND live = 0",
+                (text, content),
             )
 
-    def discard(self, document_ids: Iterable[int]) -> None:
+    def touch(self, places: Mapping[str, Place]) -> None:
+        """Record what changed of places that hold what they held: no new generation."""
+        if places:
+            with self.transaction():
+                self._put_places(places)
+
+    def discard(self, contents: Iterable[str]) -> None:
         """Drop staged documents that are no longer wanted."""
         with self.transaction():
             self._db.executemany(
-                "DELETE FROM documents WHERE id = ? AND live = 0", [(i,) for i in document_ids]
+                "DELETE FROM documents WHERE content = ? AND live = 0", [(c,) for c in contents]
             )
 
     @contextlib.contextmanager
@@ -192,7 +333,7 @@ class Writer(Store):
         except BaseException as error:
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
-            if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
+            if isinstance(error, sqlite3.OperationalError) and out_of_space(error):
                 raise OutOfResources(
                     f"the disk that holds {self.folder} is full",
                     hint="free some space and run the same command again; the index is unchanged",
@@ -202,13 +343,28 @@ class Writer(Store):
             raise
 
 
+def document_sum(row: Iterable[object], acronyms: Iterable[tuple[str, str]]) -> int:
+    """Checksum of a document's row (``content`` to ``sentences``) and of its acronyms."""
+    return row_sum(*row, *(part for acronym in acronyms for part in acronym))
+
+
+def place_sum(path: str, place: Place) -> int:
+    """Checksum of a place."""
+    return row_sum(path, place.root, place.sha256, place.content, place.seen)
+
+
+def out_of_space(error: sqlite3.Error) -> bool:
+    """Whether SQLite failed because no more can be written: the disk, or a limit on files."""
+    return "full" in str(error) or "disk I/O error" in str(error)
+
+
 @contextlib.contextmanager
-def writing(folder: Path) -> Iterator[Writer]:
-    """Open the index to write it, alone; it is created where there is none.
+def locked(folder: Path) -> Iterator[None]:
+    """Be the one writer of an index for a while; the folder is made where there is none.
 
     Raises:
         IndexBusy: Another process is writing it.
-        IndexUnusable: The file is damaged or of another version.
+        IndexUnusable: The folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -228,16 +384,28 @@ def writing(folder: Path) -> Iterator[Writer]:
             ) from error
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
-        with contextlib.closing(_open_to_write(folder)) as store:
-            yield store
+        yield
     finally:
         os.close(lock)
 
 
-def _open_to_write(folder: Path) -> Writer:
-    file = folder / DATABASE
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[Writer]:
+    """Open the index to write it, alone; it is created where there is none.
+
+    Raises:
+        IndexBusy: Another process is writing it.
+        IndexUnusable: The file is damaged or of another version.
+        OutOfResources: The disk is full.
+    """
+    with locked(folder), contextlib.closing(open_to_write(folder)) as store:
+        yield store
+
+
+def open_to_write(folder: Path, name: str = DATABASE) -> Writer:
+    """Open or make the file itself; for who holds the lock."""
     try:
-        connection = sqlite3.connect(file, isolation_level=None, timeout=10)
+        connection = sqlite3.connect(folder / name, isolation_level=None, timeout=10)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -246,14 +414,14 @@ def _open_to_write(folder: Path) -> Writer:
             with store.transaction():
                 for statement in filter(str.strip, _SCHEMA.split(";")):
                     connection.execute(statement)
-                store._put({"schema": SCHEMA_VERSION, "identity": uuid.uuid4().hex})
-        elif store.meta("schema") != SCHEMA_VERSION:
+                store.set_facts({"schema": SCHEMA_VERSION, "identity": uuid.uuid4().hex})
+        elif store.facts().get("schema") != SCHEMA_VERSION:
             raise IndexUnusable(
                 f"the index in {folder} has another version",
                 hint=f"delete {folder} and run the same command again",
             )
     except sqlite3.OperationalError as error:
-        if "full" in str(error):
+        if out_of_space(error):
             raise OutOfResources(
                 f"the disk that holds {folder} is full", hint="free some space and run again"
             ) from error

@@ -34,10 +34,17 @@ MAY_IMPORT = {
     "describe": "records words clean",
     "split": "records words clean describe",
     "embed": "records errors words",
-    "store": "records errors",
-    "writing": "records errors words split store",
+    "sums": "",
+    "lexical": "",
+    "store": "records errors sums lexical",
+    "similar": "store",
+    "writing": "records errors words split sums store similar",
     "dense": "records files store",
-    "indexing": "records errors read split writing dense",
+    "soundness": "errors sums store writing dense",
+    "mending": "errors files store writing similar soundness",
+    "changes": "records errors read sums store",
+    "indexing": "records split sums store writing similar dense mending changes",
+    "watching": "errors store indexing",
     # story 2, a question's
     "scope": "records errors terminal",
     "retrieve": "records errors words store dense",
@@ -54,7 +61,7 @@ MAY_IMPORT = {
     "followup": "records words compose leaning",
     "opening": "__init__ records errors config models fetch embed store dense scope compose"
     " generate answering",
-    "doctor": "errors config models store dense opening",
+    "doctor": "errors config models store similar soundness opening",
     "render": "records terminal clean indexing answering doctor",
     # many questions
     "questions": "records errors terminal",
@@ -85,7 +92,7 @@ MAY_IMPORT = {
     "session": "records errors files answering scope followup render sheets speaking",
     "slash": "records errors terminal scope render session",
     "chat": "errors terminal opening session slash render speaking console flags",
-    "cli": "__init__ errors terminal config models fetch store indexing opening doctor"
+    "cli": "__init__ errors terminal config models fetch store indexing watching opening doctor"
     " render console flags many speaking chat",
     "__main__": "cli",
 }

@@ -228,7 +228,7 @@ def test_strict_and_unsound_fail_after_they_have_told(tmp_path: Path, build: Ind
     state = json.loads(done.stdout)
     check(state, STATUS)
     assert (done.returncode, state["sound"], len(state["problems"])) == (3, False, 1)
-    assert re.fullmatch(r"error: .*dense\.faiss.*\nhint: .*rag index\n", done.stderr)
+    assert re.fullmatch(r"error: .*dense\.faiss.*\nhint: .*rag index --check\n", done.stderr)
     assert invoke("index", "--index", index).exit_code == 0
     assert json.loads(invoke("status", "--json", "--index", index).stdout)["sound"]
 

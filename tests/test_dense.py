@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import SEEDS, IndexBuilder
 
-from rag.dense import FILE, build, open_dense, problem
+from rag.dense import FILE, open_dense, problem, refresh
 from rag.embed import HashEmbedder
 from rag.store import Store, open_index
 
@@ -97,6 +97,7 @@ def test_header_names_what_it_was_built_from(store: Store) -> None:
     assert json.loads(line) == {
         "identity": store.meta("identity"),
         "generation": 1,
+        "segment": 0,
         "sha256": hashlib.sha256(payload).hexdigest(),
     }
 
@@ -112,10 +113,13 @@ def test_an_index_without_passages_is_sound(tmp_path: Path, build: IndexBuilder)
     store.close()
 
 
-def test_an_index_can_be_built_without_writing_it(store: Store) -> None:
+def test_refreshing_writes_what_is_missing_and_nothing_else(store: Store) -> None:
     before = (store.folder / FILE).read_bytes()
+    assert refresh(store) == 0
     (store.folder / FILE).unlink()
-    assert len(build(store, write=False)) == store.counts()["passages"]
+    assert len(open_dense(store)) == store.counts()["passages"]
     assert not (store.folder / FILE).exists()
-    build(store)
+    (store.folder / "dense-0007.faiss").write_bytes(before)
+    assert refresh(store) == 1
     assert (store.folder / FILE).read_bytes() == before
+    assert not (store.folder / "dense-0007.faiss").exists(), "of passages that are not there"

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import SEEDS, IndexBuilder
 
+from rag.dense import FILE
 from rag.embed import HashEmbedder
 from rag.errors import IndexBusy, IndexUnusable, InputUnreadable
 from rag.indexing import IndexReport, build_index
@@ -60,7 +61,7 @@ def check_whole(index: Path) -> None:
         assert {row[0] for row in one("SELECT rowid FROM lexical")} == passages
         orphans = "SELECT count(*) FROM sentences WHERE passage_id NOT IN (SELECT id FROM passages)"
         assert one(orphans).fetchone() == (0,)
-        assert one("SELECT DISTINCT length(vector) FROM passages").fetchall() in ([], [(4 * 384,)])
+        assert one("SELECT DISTINCT length(passage) FROM vectors").fetchall() in ([], [(4 * 384,)])
     finally:
         database.close()
 
@@ -80,7 +81,7 @@ def test_a_second_run_embeds_nothing_and_opens_no_embedder(
     assert first.counts == {"documents": 3, "passages": 3, "sentences": 6}
     assert first.embedded == 9
     assert told == [*[(path, n, 3) for n, path in enumerate(first.added)], ("", 3, 3)]
-    before = {f.name: f.read_bytes() for f in (tmp_path / "index").iterdir() if f.name != "lock"}
+    before = (tmp_path / "index" / FILE).read_bytes()
     for roots in ([docs], []):
         again = build_index(
             roots,
@@ -90,8 +91,7 @@ def test_a_second_run_embeds_nothing_and_opens_no_embedder(
             max_bytes=10**6,
         )
         assert again == IndexReport(1, unchanged=3, counts=first.counts)
-    after = {f.name: f.read_bytes() for f in (tmp_path / "index").iterdir() if f.name != "lock"}
-    assert after == before
+    assert (tmp_path / "index" / FILE).read_bytes() == before
 
 
 def test_only_what_changed_is_embedded_and_what_is_gone_leaves(
@@ -251,6 +251,7 @@ def test_another_embedder_embeds_all_of_it_or_nothing(
 WORKER = """
 import os, signal, sys
 from pathlib import Path
+from rag.dense import FILE
 from rag.embed import HashEmbedder
 from rag.indexing import build_index
 

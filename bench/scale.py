@@ -1,0 +1,258 @@
+"""How an index grows: time, bytes, memory, speed and recall at each size.
+
+    python -m bench.scale 10000 100000     (make bench-scale N="10000 100000")
+
+The texts are synthetic: words drawn by Zipf's law. The vectors are synthetic too: points around
+random centres, a centre for each hundred passages. Questions are a passage's vector with noise, and
+words of that passage. Recall is measured against exact search over the same passages.
+Seconds are of processor time, beside them the wall clock: on a shared machine only the first can
+be compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rag import dense, lexical
+from rag.describe import Description
+from rag.records import Document, FloatMatrix, Passage, Sentence
+from rag.retrieve import RRF_K, Query, retrieve
+from rag.split import Split
+from rag.store import Place, Store, open_index
+from rag.sums import text_sum
+from rag.writing import Writer, writing
+
+DIMENSION = 384
+PER_DOCUMENT = 100
+WORDS = 30  # a sentence's; two sentences make a passage
+_VOCABULARY = 200_000
+_POOL = 100
+Found = list[tuple[int, float]]
+
+
+def cumulated() -> np.ndarray[Any, Any]:
+    """The distribution of words: Zipf's law without its first ten, which are no content."""
+    weights = 1 / np.arange(10, _VOCABULARY + 10)
+    cumulative: np.ndarray[Any, Any] = np.cumsum(weights / weights.sum())
+    return cumulative
+
+
+def document(number: int, zipf: np.ndarray[Any, Any]) -> tuple[Document, Split, FloatMatrix]:
+    """A synthetic document, its passages, and a vector for each."""
+    draw = np.random.default_rng(number)
+    words = np.searchsorted(zipf, draw.random((PER_DOCUMENT, 2, WORDS)))
+    text, passages = "", []
+    for rows in words:
+        start, sentences = len(text), []
+        for row in rows:
+            clean = " ".join(f"w{word}x" for word in row) + "."
+            sentences.append(Sentence(len(text), len(text) + len(clean), clean))
+            text += clean + " "
+        passages.append(Passage(start, len(text) - 1, "", tuple(sentences)))
+    centre = np.random.default_rng(10**9 + number).standard_normal(DIMENSION)
+    points = centre + 0.7 * draw.standard_normal((PER_DOCUMENT, DIMENSION))
+    vectors = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
+    path = f"{number:07}.txt"
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    parts = Split(Description(title=f"Document {number}"), tuple(passages), ())
+    return Document(path, text, sha256, "utf-8"), parts, vectors
+
+
+@contextlib.contextmanager
+def timed(into: dict[str, Any], name: str) -> Iterator[None]:
+    """Seconds of processor time, and of the clock."""
+    cpu, wall = time.process_time(), time.monotonic()
+    yield
+    into[f"{name} cpu s"] = round(time.process_time() - cpu, 2)
+    into[f"{name} wall s"] = round(time.monotonic() - wall, 2)
+
+
+def add(store: Writer, numbers: range) -> dict[str, Place]:
+    """Stage synthetic documents."""
+    zipf, places = cumulated(), {}
+    for number in numbers:
+        read, parts, vectors = document(number, zipf)
+        store.stage(read, parts, recipe="scale", passage_vectors=vectors,
+                    sentence_vectors=np.repeat(vectors, 2, axis=0))  # fmt: skip
+        places[read.path] = Place("scale", read.sha256, text_sum(read.text), "", "scale")
+    return places
+
+
+def build(folder: Path, passages: int) -> dict[str, Any]:
+    """Build an index, then add one document to it."""
+    found: dict[str, Any] = {}
+    documents = passages // PER_DOCUMENT
+    with writing(folder) as store:
+        with timed(found, "stage"):
+            places = add(store, range(documents))
+        with timed(found, "publish"):
+            store.publish(places, (), {"embedder": "scale", "recipe": "scale"})
+        with timed(found, "dense"):
+            dense.refresh(store)
+    found["build peak MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return found
+
+
+def add_one(folder: Path, passages: int) -> dict[str, Any]:
+    """Add one document, in a process of its own."""
+    found: dict[str, Any] = {}
+    number = passages // PER_DOCUMENT
+    with timed(found, "add one"), writing(folder) as store:
+        places = add(store, range(number, number + 1))
+        store.publish(places, (), {"embedder": "scale", "recipe": "scale"})
+        dense.refresh(store)
+    found["add one peak MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return found
+
+
+def queries(passages: int, count: int) -> list[Query]:
+    """Questions like passages that are there."""
+    zipf, draw, found = cumulated(), np.random.default_rng(7), []
+    for number in draw.integers(0, passages // PER_DOCUMENT, count):
+        read, parts, vectors = document(int(number), zipf)
+        at = int(draw.integers(PER_DOCUMENT))
+        point = vectors[at] + 0.5 * draw.standard_normal(DIMENSION) / np.sqrt(DIMENSION)
+        said = parts.passages[at].clean.replace(".", "").split()
+        terms = tuple(dict.fromkeys(str(word) for word in draw.choice(said, 5)))
+        vector = (point / np.linalg.norm(point)).astype(np.float32)
+        found.append(Query(read.path, vector, terms))
+    return found
+
+
+def exact_dense(store: Store, asked: list[Query]) -> list[Found]:
+    """The best by inner product, all vectors looked at."""
+    matrix = np.stack([query.vector for query in asked])
+    best: list[list[tuple[float, int]]] = [[] for _ in asked]
+    for first in range(0, store.last_passage() + 1, 20_000):
+        ids, vectors = store.passage_vectors(first, first + 19_999)
+        scores = matrix @ vectors.T
+        for row, kept in zip(scores, best, strict=True):
+            top = np.argsort(-row)[:_POOL]
+            kept += [(float(row[at]), int(ids[at])) for at in top]
+            kept.sort(key=lambda pair: (-pair[0], pair[1]))
+            del kept[_POOL:]
+    return [[(id_, score) for score, id_ in kept] for kept in best]
+
+
+def fused(*stages: Found) -> list[int]:
+    """Ids by reciprocal rank fusion, as retrieve.py does it."""
+    scores: dict[int, float] = {}
+    for found in stages:
+        for rank, (id_, _) in enumerate(found, 1):
+            scores[id_] = scores.get(id_, 0.0) + 1.0 / (RRF_K + rank)
+    return sorted(scores, key=lambda id_: (-scores[id_], id_))
+
+
+def measure(folder: Path, passages: int, *, asked: int, against: int) -> dict[str, Any]:
+    """Open, search, and compare with exact search."""
+    found: dict[str, Any] = {}
+    with timed(found, "open"):
+        store = open_index(folder)
+        opened = dense.open_dense(store)
+    questions = queries(passages, asked)
+
+    def each(name: str, work: Callable[[Query], Any]) -> None:
+        took = []
+        for query in questions:
+            began = time.process_time()
+            work(query)
+            took.append((time.process_time() - began) * 1000)
+        for share in (50, 95):
+            found[f"{name} p{share} ms"] = round(float(np.percentile(took, share)), 1)
+
+    each("fused", lambda q: retrieve(q, store=store, dense=opened, limit=10))
+    each("dense", lambda q: opened.search(q.vector, _POOL))
+    each("lexical", lambda q: store.lexical_search(q.terms, _POOL))
+    sample = questions[:against]
+    near = exact_dense(store, sample)
+    recall: dict[str, list[float]] = {"dense": [], "lexical": [], "fused": []}
+    for query, best in zip(sample, near, strict=True):
+        match = " OR ".join(f'"{term}"' for term in query.terms)
+        words = lexical.scored(store.rows, match, _POOL)
+        mine = opened.search(query.vector, _POOL), store.lexical_search(query.terms, _POOL)
+        for name, one, other in (
+            ("dense", [i for i, _ in mine[0]], [i for i, _ in best]),
+            ("lexical", [i for i, _ in mine[1]], [i for i, _ in words]),
+            ("fused", fused(*mine), fused(best, words)),
+        ):
+            wanted = set(other[:10])
+            recall[name].append(len(wanted & set(one[:10])) / max(len(wanted), 1))
+    for name, shares in recall.items():
+        found[f"{name} recall@10"] = round(float(np.mean(shares)), 4)
+    found["search peak MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    found["bytes a passage"] = sum(f.stat().st_size for f in folder.iterdir()) // passages
+    store.close()
+    return found
+
+
+def apart(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Measure in a child process, so that peak memory is its own."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            os.write(writer, json.dumps(work()).encode())
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as data:
+        said = data.read()
+    if os.waitpid(child, 0)[1]:
+        raise SystemExit("failed")
+    found: dict[str, Any] = json.loads(said)
+    return found
+
+
+def main() -> None:
+    """Measure each size and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("sizes", nargs="*", type=int, default=[10_000, 100_000])
+    parser.add_argument("--folder", type=Path, help="Keep the indexes here.")
+    parser.add_argument("--queries", type=int, default=200)
+    parser.add_argument("--against", type=int, default=50, help="Questions searched exactly too.")
+    chosen = parser.parse_args()
+    columns: dict[int, dict[str, Any]] = {}
+    for size in chosen.sizes:
+        root = Path(tempfile.mkdtemp(dir=chosen.folder))
+        folder = root / "index"
+        try:
+            free = shutil.disk_usage(root).free
+            if free < size * 12_000:
+                raise SystemExit(f"{size:,} passages need about {size * 12_000 / 1e9:.0f} GB")
+            row = apart(lambda folder=folder, size=size: build(folder, size))  # type: ignore[misc]
+            print(size, row, file=sys.stderr, flush=True)
+            row |= apart(
+                lambda folder=folder, size=size: measure(  # type: ignore[misc]
+                    folder, size, asked=chosen.queries, against=chosen.against
+                )
+            )
+            row |= apart(lambda folder=folder, size=size: add_one(folder, size))  # type: ignore[misc]
+            columns[size] = row
+        finally:
+            shutil.rmtree(root)
+        print(size, row, file=sys.stderr, flush=True)
+    names = list(columns[chosen.sizes[0]])
+    print("| passages | " + " | ".join(f"{size:,}" for size in columns) + " |")
+    print("|---" * (len(columns) + 1) + "|")
+    for name in names:
+        print(f"| {name} | " + " | ".join(str(row[name]) for row in columns.values()) + " |")
+
+
+if __name__ == "__main__":
+    main()

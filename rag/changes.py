@@ -1,0 +1,218 @@
+"""What is new, changed, moved, a copy or gone: the files under the roots against the index.
+
+Documents are told apart by the SHA-256 of their text, so that a file that was renamed, or copied,
+is embedded once. A file whose size, times and inode are those it was read with is not read again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from dataclasses import replace as replace_
+from pathlib import Path
+
+from rag.errors import IndexUnusable, InputUnreadable
+from rag.read import Source, find, read
+from rag.records import Document, Skipped
+from rag.store import Place
+from rag.sums import text_sum
+
+Live = dict[str, Place]
+_SETTLED_NS = 2_000_000_000  # a file changed so shortly ago may change again within its time stamp
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a run finds, filled in file by file.
+
+    Attributes:
+        inputs: Files to look at, and documents of the index that cannot be opened now.
+        gone: Paths that leave the index.
+        skipped: What was left out, and why.
+        places: What each path holds now.
+        touched: Of these, where only time stamps or the root differ.
+        added: Paths that the index does not have.
+        changed: Paths that hold another text, or are to be made with another embedder.
+        unchanged: Paths that hold what they held.
+    """
+
+    inputs: tuple[Source | Skipped, ...]
+    gone: list[str]
+    skipped: list[Skipped]
+    places: Live = field(default_factory=dict)
+    touched: Live = field(default_factory=dict)
+    added: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    unchanged: int = 0
+
+    def moved(self, live: Live) -> dict[str, str]:
+        """Old path to new path where a text that is gone from one is new at the other."""
+        came: dict[str, list[str]] = {}
+        for path in self.added:
+            came.setdefault(self.places[path].content, []).append(path)
+        found: dict[str, str] = {}
+        for path in self.gone:
+            if new := came.get(live[path].content):
+                found[path] = new.pop(0)
+        return found
+
+
+def look(roots: list[Path], live: Live, *, replace: bool, gitignore: bool) -> Changes:
+    """List what the roots hold, beside what the index has; nothing is read yet.
+
+    Raises:
+        InputUnreadable: A root is missing.
+    """
+    sources, skipped = find(roots, gitignore=gitignore)
+    taken = [] if replace else _taken(sources, live)
+    names = {skip.path for skip in taken}
+    sources = [source for source in sources if source.path not in names]
+    hidden = _hidden(skipped, live, {source.path for source in sources})
+    inputs: tuple[Source | Skipped, ...] = (*sources, *hidden)
+    here = {source.path for source in inputs}
+    return Changes(
+        inputs=inputs,
+        gone=_gone(live, roots, here, replace=replace),
+        skipped=[*(skip for skip in skipped if skip not in hidden), *taken],
+    )
+
+
+def compare(
+    changes: Changes,
+    live: Live,
+    *,
+    roots: list[Path],
+    recipe: str,
+    max_bytes: int,
+    stored: Callable[[str], Document],
+) -> Iterator[tuple[str, Document | None]]:
+    """Look at one file after the other, and take down what is found.
+
+    Args:
+        changes: What ``look`` listed; the rest of it is filled in.
+        live: What the index has.
+        roots: Where the files were found.
+        recipe: What documents are to be made with.
+        max_bytes: Larger files are skipped.
+        stored: A document of the index by its path, for files that cannot be read now.
+
+    Yields:
+        The path that was looked at, and its document where the index does not have that path
+        with that content, made so.
+    """
+    for source in changes.inputs:
+        before = live.get(source.path)
+        root, seen = _root_of(source, roots), _seen(source)
+        current = before is not None and before.recipe == recipe
+        if before and current and seen and before.seen == seen:
+            changes.unchanged += 1
+            changes.places[source.path] = before
+            if before.root != root:
+                changes.touched[source.path] = replace_(before, root=root)
+            yield source.path, None
+            continue
+        outcome = read(source, max_bytes=max_bytes) if isinstance(source, Source) else source
+        if isinstance(outcome, Skipped):
+            kept = "; its earlier text stays" if before and before.recipe else ""
+            changes.skipped.append(Skipped(outcome.path, outcome.reason + kept))
+            if not before:
+                yield source.path, None
+                continue
+            root, seen = before.root, ""
+            if current or not before.recipe:
+                changes.unchanged += current
+                changes.places[source.path] = before
+                yield source.path, None
+                continue
+            outcome = stored(source.path)
+        place = Place(root, outcome.sha256, text_sum(outcome.text), seen, recipe)
+        changes.places[source.path] = place
+        if before and current and before.content == place.content:
+            changes.unchanged += 1
+            if before != place:
+                changes.touched[source.path] = place
+            yield source.path, None
+            continue
+        (changes.changed if before else changes.added).append(source.path)
+        yield source.path, outcome
+
+
+def refuse_mixture(live: Live, recipe: str, settled: set[str]) -> None:
+    """Refuse an index of two vector spaces.
+
+    Raises:
+        IndexUnusable: Documents that this run does not look at were made otherwise.
+    """
+    left = {path for path, place in live.items() if place.recipe not in (recipe, "")} - settled
+    if left:
+        raise IndexUnusable(
+            f"the index holds {len(left)} documents of other folders made with another"
+            " embedder or splitter",
+            hint="refresh all of it: rag index, or keep only what you name: --replace",
+        )
+
+
+def refuse_empty(roots: list[Path], skipped: list[Skipped]) -> None:
+    """Say that there is nothing to index.
+
+    Raises:
+        InputUnreadable: Always.
+    """
+    where = ", ".join(str(root) for root in roots) or "nowhere"
+    why = ""
+    if skipped:
+        why = f"; the first of {len(skipped)} skipped: {skipped[0].path}: {skipped[0].reason}"
+    raise InputUnreadable(
+        f"no document can be read in {where}{why}",
+        hint="name a folder that holds .txt or .md files: rag index FOLDER",
+    )
+
+
+def _seen(source: Source | Skipped) -> str:
+    """What the file system says of a file, "" where a change could still hide behind it."""
+    if isinstance(source, Skipped):
+        return ""
+    try:
+        state = source.file.stat()
+    except OSError:
+        return ""
+    if time.time_ns() - max(state.st_mtime_ns, state.st_ctime_ns) < _SETTLED_NS:
+        return ""
+    return f"{state.st_size}.{state.st_mtime_ns}.{state.st_ctime_ns}.{state.st_ino}"
+
+
+def _taken(sources: list[Source], live: Live) -> list[Skipped]:
+    """Files with the name of a document that is still there under another root."""
+    taken = []
+    for source in sources:
+        if before := live.get(source.path):
+            root = Path(before.root)
+            other = root / source.path if root.is_dir() else root
+            if other.exists() and other != source.file:
+                taken.append(Skipped(source.path, f"same name as a document of {root}"))
+    return taken
+
+
+def _hidden(skipped: list[Skipped], live: Live, readable: set[str]) -> list[Skipped]:
+    """Documents of the index that are still there but cannot even be opened now."""
+    reasons = {s.path: s for s in skipped if s.path in live}
+    for folder in [s for s in skipped if s.path.endswith("/")]:
+        for path in live:
+            if path.startswith(folder.path):
+                reasons.setdefault(path, Skipped(path, f"its folder {folder.reason}"))
+    return [reason for path, reason in reasons.items() if path not in readable]
+
+
+def _gone(live: Live, roots: list[Path], here: set[str], *, replace: bool) -> list[str]:
+    """Documents of the index that are to leave it."""
+    mine = {str(root) for root in roots}
+    return [
+        path for path, place in live.items() if path not in here and (replace or place.root in mine)
+    ]
+
+
+def _root_of(source: Source | Skipped, roots: list[Path]) -> str:
+    if isinstance(source, Skipped):
+        return ""
+    return next(str(root) for root in roots if source.file.is_relative_to(root))

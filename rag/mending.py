@@ -1,0 +1,150 @@
+"""A damaged index to a sound one: what is as it was written is kept, the rest is read again.
+
+A new SQLite file is made beside the damaged one and put in its place whole. Documents keep their
+vectors wherever their rows are sound; where only a text is damaged, it waits for its file, and its
+vectors with it. What neither the index nor a file holds any more is named, never made up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+
+from rag.errors import IndexUnusable
+from rag.files import sync
+from rag.soundness import (
+    INCOMPLETE,
+    SMALL,
+    document_ids,
+    intact,
+    intact_places,
+    intact_text,
+    problems,
+    size,
+)
+from rag.store import DATABASE, SCHEMA_VERSION, Store, damaged
+from rag.writing import open_to_write
+
+_MAKING = f"{DATABASE}.mending"
+_MADE = f"{DATABASE}.mended"  # complete: only its name is wrong
+KEPT = f"{DATABASE}.damaged"
+
+
+def mend(folder: Path, *, thorough: bool) -> str:
+    """Make the index sound where it is not; for who holds the lock.
+
+    Args:
+        folder: Of the index.
+        thorough: Look at every row, however large the index is.
+
+    Returns:
+        What was found and done, "" where nothing was wrong.
+
+    Raises:
+        OutOfResources: The disk is full; the damaged file is as it was.
+    """
+    if (folder / _MADE).exists():
+        _put_in_place(folder)
+    _forget(folder, _MAKING)
+    if not (folder / DATABASE).is_file():
+        return ""
+    with contextlib.closing(_open(folder)) as old:
+        wrong = _wrong(old, thorough=thorough)
+        if not wrong:
+            return ""
+        told = _salvage(folder, old)
+    _put_in_place(folder)
+    return f"{'; '.join(wrong)}: {told}"
+
+
+def _open(folder: Path) -> Store:
+    try:
+        connection = sqlite3.connect(folder / DATABASE, isolation_level=None, timeout=10)
+    except sqlite3.Error as error:
+        raise damaged(folder, error) from error
+    connection.text_factory = lambda data: data.decode("utf-8", "replace")
+    return Store(folder, connection)
+
+
+def _wrong(store: Store, *, thorough: bool) -> list[str]:
+    """What only a new file mends: FAISS files are rebuilt from any sound one."""
+    try:
+        facts = store.facts()
+        # Never published, or of another version: nothing to keep, or for the user to decide.
+        if facts.get("schema") != SCHEMA_VERSION or facts.get("generation", "0") == "0":
+            return []
+    except IndexUnusable as error:
+        return [error.message]
+    found = problems(store, thorough=thorough or size(store) < SMALL)
+    if INCOMPLETE in found:
+        for file in store.folder.glob("dense*.faiss"):
+            file.unlink(missing_ok=True)
+    return [
+        problem
+        for problem in found
+        if ".faiss" not in problem and problem != INCOMPLETE and "wait for their" not in problem
+    ]
+
+
+def _salvage(folder: Path, old: Store) -> str:
+    places, bad = intact_places(old)
+    wanted = {place.content for place in places.values()}
+    facts = {row[0]: row[1] for row in old.readable("SELECT key, value FROM meta")}
+    kept = whole = unreadable = 0
+    size_ = ""
+    recipes: list[str] = []
+    generation = int(facts["generation"]) if str(facts.get("generation")).isdecimal() else 0
+    with contextlib.closing(open_to_write(folder, _MAKING)) as new:
+        for document_id in document_ids(old):
+            rows = intact(old, document_id)
+            if rows is None:
+                unreadable += 1
+                continue
+            text = intact_text(old, document_id, rows.document[0])
+            kept += 1
+            whole += text is not None and rows.document[0] in wanted
+            with new.transaction():
+                new.copy(document_id, rows, text)
+            recipes.append(rows.document[1])
+            size_ = str(len(rows.vectors[0][1]) // 4) if rows.vectors else size_
+        recipe = max(set(recipes), key=recipes.count, default="")
+        known = {"embedder": recipe.rpartition("/")[0], "recipe": recipe}
+        if size_:
+            known["dimension"] = size_
+        if places:
+            with new.transaction():
+                new.set_facts({"generation": str(generation)})
+            new.publish(places, (), known, keep=True)
+        waiting = sum(1 for place in new.places().values() if not place.recipe)
+    if unreadable or bad or not places:
+        _keep_damaged(folder)
+    (folder / _MAKING).replace(folder / _MADE)
+    sync(folder)
+    parts = [f"{whole} documents kept"]
+    if waiting:
+        parts.append(f"{waiting} to be read again")
+    if not places:
+        parts.append("their places are not known: name your folders, rag index FOLDER")
+    return ", ".join(parts)
+
+
+def _keep_damaged(folder: Path) -> None:
+    kept = folder / KEPT
+    kept.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        os.link(folder / DATABASE, kept)
+
+
+def _put_in_place(folder: Path) -> None:
+    """Give the new file its name; whoever is killed here goes on here."""
+    for suffix in ("-wal", "-shm"):  # they belong to the old one
+        (folder / f"{DATABASE}{suffix}").unlink(missing_ok=True)
+    (folder / _MADE).replace(folder / DATABASE)
+    sync(folder)
+
+
+def _forget(folder: Path, name: str) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        (folder / f"{name}{suffix}").unlink(missing_ok=True)

@@ -1,0 +1,80 @@
+"""An index that stays fresh while its folders change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from rag.errors import RagError
+from rag.indexing import IndexReport
+from rag.store import open_index
+
+_QUIET_MS = 500  # so long nothing must change before a run begins
+_MOST_MS = 10_000  # but so long at most it is waited for
+_AGAIN_MS = 5_000  # after which a run that failed is tried again
+
+
+def watch_roots(
+    folder: Path,
+    named: list[Path],
+    run: Callable[[list[Path]], IndexReport],
+    *,
+    quiet_ms: int = _QUIET_MS,
+    again_ms: int = _AGAIN_MS,
+) -> Iterator[IndexReport | RagError]:
+    """Refresh the index after each burst of changes, until the process is interrupted.
+
+    A run that fails (another writer, a full disk, a root that is away) is tried again; the index
+    stays as it was meanwhile.
+
+    Args:
+        folder: Of the index.
+        named: The roots to watch; none means those that the index has.
+        run: Indexes the roots.
+        quiet_ms: How long nothing must change before a run begins, in milliseconds.
+        again_ms: How long after a failed run the next begins, in milliseconds.
+
+    Yields:
+        What each run that changed something did, or why it failed.
+    """
+    from watchfiles import watch
+
+    failed = False
+    ours = folder.resolve()
+
+    def theirs(_change: object, path: str) -> bool:
+        return not Path(path).is_relative_to(ours)
+
+    while True:
+        roots = named or _roots(folder)
+        changes = watch(
+            *[root for root in roots if root.exists()] or [folder],
+            watch_filter=theirs,
+            debounce=_MOST_MS,
+            step=quiet_ms,
+            rust_timeout=again_ms,
+            yield_on_timeout=True,
+            raise_interrupt=True,
+            ignore_permission_denied=True,
+        )
+        for found in changes:
+            if not found and not failed:
+                continue
+            try:
+                report = run(named)
+            except RagError as error:
+                if not failed:  # said once
+                    yield error
+                failed = True
+                break  # a root may have gone: begin anew with those that are there
+            failed = False
+            if report.added or report.changed or report.removed or report.moved:
+                yield report
+
+
+def _roots(folder: Path) -> list[Path]:
+    store = open_index(folder)
+    try:
+        return sorted({Path(place.root) for place in store.places().values()})
+    finally:
+        store.close()

@@ -1,0 +1,199 @@
+"""What a run notices: copies, moves, time stamps, ignore files; and what it would do."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from command import invoke
+from conftest import IndexBuilder
+
+from rag import changes
+from rag.embed import HashEmbedder
+from rag.indexing import build_index, preview_index
+from rag.read import Source
+from rag.read import read as real_read
+from rag.records import Skipped
+from rag.store import is_index, open_index
+
+TEXT = "# About {0}\n\nThe {0} stands in its own file. It is mentioned here as {0} again.\n"
+
+
+@pytest.fixture
+def docs(tmp_path: Path) -> Path:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for name in ("apple", "banana", "cherry"):
+        (folder / f"{name}.txt").write_text(TEXT.format(name))
+    return folder
+
+
+def test_a_moved_file_is_not_embedded_again(
+    docs: Path, tmp_path: Path, build: IndexBuilder
+) -> None:
+    build(docs)
+    (docs / "sub").mkdir()
+    (docs / "apple.txt").rename(docs / "sub" / "apfel.txt")
+    report = build(docs)
+    assert report.moved == (("apple.txt", "sub/apfel.txt"),)
+    assert (report.added, report.removed, report.embedded) == ((), (), 0)
+    assert (report.generation, report.unchanged) == (2, 2), "answers name another path"
+    store = open_index(tmp_path / "index")
+    hit = store.hit(store.lexical_search(["appl"], 1)[0][0], 0.0, {}, {})
+    assert hit.document.path == "sub/apfel.txt"
+    assert store.text(hit.document.id) == TEXT.format("apple")
+    store.close()
+
+
+def test_a_copy_is_stored_and_found_once_with_all_its_places(
+    docs: Path, tmp_path: Path, build: IndexBuilder
+) -> None:
+    (docs / "zz.txt").write_text(TEXT.format("apple"))
+    (docs / "utf16.txt").write_bytes(TEXT.format("apple").encode("utf-16"))
+    report = build(docs)
+    assert report.copies == (("apple.txt", "utf16.txt", "zz.txt"),), (
+        "the text counts, not the bytes"
+    )
+    assert report.counts["documents"] == 3
+    assert report.embedded == 3 * 3
+    found = json.loads(
+        invoke("search", "apple", "--index", str(tmp_path / "index"), "--json").stdout
+    )
+    also = {row["document"]: row["also_in"] for row in found["results"]}
+    assert len(also) == len(found["results"]), "no passage twice"
+    assert also["apple.txt"] == ["utf16.txt", "zz.txt"]
+    state = json.loads(invoke("status", "--index", str(tmp_path / "index"), "--json").stdout)
+    assert (state["copies"], state["documents"], state["near_duplicates"]) == (2, 3, [])
+    assert state["written"].startswith("20")
+    # The first place goes: the document stays, under its other name, and nothing is embedded.
+    (docs / "apple.txt").unlink()
+    report = build(docs)
+    assert (report.removed, report.embedded) == (("apple.txt",), 0)
+    assert report.copies == (("utf16.txt", "zz.txt"),)
+    store = open_index(tmp_path / "index")
+    assert [d.path for d in store.documents()] == ["banana.txt", "cherry.txt", "utf16.txt"]
+    store.close()
+
+
+def test_a_citation_names_the_first_place_and_the_others(
+    docs: Path, tmp_path: Path, build: IndexBuilder
+) -> None:
+    (docs / "zz.txt").write_text(TEXT.format("banana"))
+    build(docs)
+    said = invoke(
+        "ask", "Where does the banana stand?", "--json", "--index", str(tmp_path / "index"),
+        RAG_ANSWER_THRESHOLD="0",
+    )  # fmt: skip
+    answer = json.loads(said.stdout)
+    cited = [*answer["citations"], *answer["nearest"]]
+    assert ("banana.txt", ["zz.txt"]) in [(c["document"], c["also_in"]) for c in cited]
+
+
+def test_what_the_file_system_says_is_unchanged_is_not_read(
+    docs: Path, build: IndexBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "_SETTLED_NS", 0)
+    build(docs)
+    read: list[str] = []
+
+    def counted(source: Source, *, max_bytes: int) -> object:
+        read.append(source.path)
+        return real_read(source, max_bytes=max_bytes)
+
+    monkeypatch.setattr(changes, "read", counted)
+    assert build(docs).unchanged == 3
+    assert read == []
+    # The same size and the same time, set by hand: the change of the inode gives it away.
+    state = (docs / "apple.txt").stat()
+    (docs / "apple.txt").write_text(TEXT.format("appel"))
+    os.utime(docs / "apple.txt", ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert build(docs).changed == ("apple.txt",)
+    assert read == ["apple.txt"]
+
+
+def test_a_file_that_was_written_a_moment_ago_is_read_again(
+    docs: Path, tmp_path: Path, build: IndexBuilder
+) -> None:
+    build(docs)
+    store = open_index(tmp_path / "index")
+    assert {place.seen for place in store.places().values()} == {""}
+    store.close()
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(
+    docs: Path, tmp_path: Path, build: IndexBuilder
+) -> None:
+    index = tmp_path / "index"
+    options = {"folder": index, "embedder_name": "hash", "max_bytes": 10**6}
+    first = preview_index([docs], **options)  # type: ignore[arg-type]
+    assert (len(first.added), first.dry_run) == (3, True)
+    assert not is_index(index)
+    build(docs)
+
+    def stored() -> dict[str, bytes]:
+        # Not what SQLite puts beside the file for its readers.
+        return {
+            f.name: f.read_bytes() for f in index.iterdir() if not f.name.endswith(("wal", "shm"))
+        }
+
+    before = stored()
+    (docs / "apple.txt").rename(docs / "apfel.txt")
+    (docs / "banana.txt").write_text("Another banana.")
+    (docs / "new.txt").write_text("Something new.")
+    (docs / "cherry.txt").unlink()
+    (docs / "bad.txt").write_bytes(b"\x00")
+    would = invoke("index", "--dry-run", "--index", str(index), "--json")
+    report = json.loads(would.stdout)
+    assert stored() == before
+    done = build(docs)
+    for name in ("added", "changed", "removed", "unchanged"):
+        value = getattr(done, name)
+        assert report[name] == (list(value) if isinstance(value, tuple) else value), name
+    assert report["moved"] == [["apple.txt", "apfel.txt"]] == [list(pair) for pair in done.moved]
+    assert done.skipped == (Skipped("bad.txt", "binary, not text"),)
+    shown = invoke("index", "--dry-run", "--index", str(index)).stdout
+    assert "would be: 3 unchanged" in shown
+
+
+def test_gitignore_is_obeyed_unless_it_is_not_wanted(
+    docs: Path, tmp_path: Path, build: IndexBuilder
+) -> None:
+    (docs / ".gitignore").write_text("banana*\nbuild/\n")
+    (docs / "build").mkdir()
+    (docs / "build" / "made.txt").write_text("Made by a machine.")
+    (docs / ".ragignore").write_text("cherry.txt\n")
+    assert build(docs).added == ("apple.txt",)
+    report = build(docs, gitignore=False)
+    assert report.added == ("banana.txt", "build/made.txt")
+
+
+def test_a_text_that_changes_back_is_a_change_each_time(docs: Path, build: IndexBuilder) -> None:
+    build(docs)
+    (docs / "apple.txt").write_text("Another text.")
+    assert build(docs).changed == ("apple.txt",)
+    (docs / "apple.txt").write_text(TEXT.format("apple"))
+    report = build(docs)
+    assert (report.changed, report.embedded, report.generation) == (("apple.txt",), 3, 3)
+
+
+def test_copies_are_made_anew_together_with_another_embedder(
+    docs: Path, tmp_path: Path, build: IndexBuilder
+) -> None:
+    class Half(HashEmbedder):
+        name = "half"
+        dimension = 192
+
+    (docs / "zz.txt").write_text(TEXT.format("apple"))
+    build(docs)
+    report = build_index(
+        [docs], folder=tmp_path / "index", open_embedder=Half, embedder_name="half",
+        max_bytes=10**6,
+    )  # fmt: skip
+    assert (len(report.changed), report.embedded, report.copies) == (
+        4,
+        9,
+        (("apple.txt", "zz.txt"),),
+    )
+    assert report.counts["documents"] == 3

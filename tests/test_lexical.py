@@ -1,0 +1,48 @@
+"""Search by words is exact while it is small, and takes bounded time when it is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rag import lexical
+from rag.store import Store, open_index
+
+
+@pytest.fixture
+def store(shared_index: Path) -> Store:
+    return open_index(shared_index)
+
+
+def test_scores_are_those_of_fts5(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["china", "russia", "sanction", "xi", "absent"]
+    exact = store.lexical_search(words, 10)
+    assert len(exact) == 10
+    # So little may be scored that only the rarest word chooses, and all words score.
+    frequencies = store.passage_frequency(words)
+    rarest = min(n for n in frequencies.values() if n)
+    monkeypatch.setattr(lexical, "MOST", rarest)
+    found = lexical.search(store.rows, frequencies, 10)
+    assert 0 < len(found) <= rarest
+    known = dict(store.rows(
+        "SELECT rowid, -bm25(lexical) FROM lexical WHERE lexical MATCH ?",
+        " OR ".join(f'"{word}"' for word in words),
+    ))  # fmt: skip
+    for passage, score in found:
+        assert score == pytest.approx(known[passage], rel=1e-6)
+    assert found == sorted(found, key=lambda row: (-row[1], row[0]))
+    store.close()
+
+
+def test_common_words_are_taken_side_by_side(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    frequencies = store.passage_frequency(["china", "russia"])
+    monkeypatch.setattr(lexical, "MOST", 1)
+    found = lexical.search(store.rows, frequencies, 5)
+    both = {row[0] for row in store.rows(
+        "SELECT rowid FROM lexical WHERE lexical MATCH ?", '"china" AND "russia"'
+    )}  # fmt: skip
+    assert found
+    assert {passage for passage, _ in found} <= both
+    assert lexical.search(store.rows, {"absent": 0}, 5) == []
+    store.close()
