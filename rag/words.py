@@ -184,15 +184,17 @@ _SUBJECT = re.compile(
 )
 
 
-def subject(text: str, known: set[str]) -> set[str]:
-    """Stems of the name that a sentence opens with, or nothing.
+def subject(text: str, known: set[str]) -> tuple[set[str], str]:
+    """Stems of the name that a sentence opens with, or nothing; and how the sentence goes on.
 
     Args:
         text: A sentence.
         known: Stems of names; what is not among them opens the sentence by chance.
     """
-    match = _SUBJECT.match(_DOTTED.sub(lambda m: m.group().replace(".", ""), text))
-    return set(terms(match["name"])) & known if match else set()
+    text = _DOTTED.sub(lambda m: m.group().replace(".", ""), text)
+    match = _SUBJECT.match(text)
+    found = set(terms(match["name"])) & known if match else set()
+    return (found, text[match.end() :]) if match and found else (set(), text)
 
 
 def named(names_: set[str], text: str) -> bool:

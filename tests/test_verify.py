@@ -162,6 +162,9 @@ TRUMP = "On the matter of spending, Trump told the members to reach two percent 
         ("Xi signed the letters that the two sides exchanged", "On 6 May China and the EU, the two"
          " sides, exchanged letters that they signed."),
         ("Oda says the closure is a betrayal", "“The closure is a betrayal,” said Anna Berg."),
+        ("Blinken lifted the old sanctions", "Trump lifted the old sanctions on Blinken in May."),
+        ("Oda said the closure was a betrayal", "Xi said after meeting Oda that the closure was a"
+         " betrayal."),
     ],
 )  # fmt: skip
 def test_what_is_said_of_one_is_no_support_for_another(claim: str, text: str) -> None:
@@ -179,6 +182,9 @@ def test_what_is_said_of_one_is_no_support_for_another(claim: str, text: str) ->
         ("The President promised to build the bridge again", "I promised to build the bridge"
          " again, here in Lund."),
         ("Lithuanian ministers left the old format", "Lithuania's ministers left the old format."),
+        ("China met Oda in May", "Trump, China and Oda met in May."),
+        ("Trump was praised by China", "China praised Trump."),
+        ("Oda thinks China praised the deal", "China praised the deal, Oda thinks."),
     ],
 )  # fmt: skip
 def test_the_same_one_by_another_name_is_no_stranger(claim: str, text: str) -> None:
