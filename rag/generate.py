@@ -265,24 +265,25 @@ class LlamaGenerator:
         Saxena 2023; https://github.com/apoorvumang/prompt-lookup-decoding).
         """
         held = self._held[_ANSWER]
-        token, log_prob = self._likeliest(-1)
-        while limit > 0:
-            self.log_probs.append(log_prob)
-            limit -= 1
-            yield token
-            if not limit:
-                return
-            draft = lookup([*held, token], self._constant)[: limit - 1]
-            known = len(held) + 1
-            self._decode([token, *draft], _ANSWER, all_logits=True)
-            for at, guess in enumerate([*draft, None]):
-                token, log_prob = self._likeliest(at)
-                if token != guess:
-                    self._cut(_ANSWER, known + at)
-                    break
+        following = [self._likeliest(-1)]
+        while True:
+            # Whoever takes a token may decode something else: no output is looked at after that.
+            for token, log_prob in following:
                 self.log_probs.append(log_prob)
                 limit -= 1
                 yield token
+                if not limit:
+                    return
+            token = following[-1][0]
+            draft = lookup([*held, token], self._constant)[: limit - 1]
+            known = len(held) + 1
+            self._decode([token, *draft], _ANSWER, all_logits=True)
+            following = []
+            for at, guess in enumerate([*draft, None]):
+                following.append(self._likeliest(at))
+                if following[-1][0] != guess:
+                    self._cut(_ANSWER, known + at)
+                    break
 
     def _likeliest(self, at: int) -> tuple[int, float]:
         """The greedy token at an output of the last decode, and its log probability."""

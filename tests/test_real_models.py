@@ -17,7 +17,7 @@ from conftest import REAL_MODELS, SEEDS
 
 from rag import fetch, models
 from rag.answering import Engine
-from rag.compose import compose
+from rag.compose import ANSWER_OPENING, JUDGEMENT, compose, compose_judgement
 from rag.config import load
 from rag.embed import TransformerEmbedder
 from rag.generate import LlamaGenerator
@@ -185,6 +185,27 @@ def test_drafts_change_no_word_and_cost_fewer_reads(
     monkeypatch.setattr("rag.generate.lookup", lambda *_: [])
     assert [engine.answer(question).answer for question in questions] == drafted
     assert with_drafts < 0.8 * len(reads)
+
+
+def test_what_is_judged_between_two_sentences_changes_none(engine: Engine) -> None:
+    generator = engine.generator
+    question = "What do Blinken and Borrell say about China? Quote three sentences word for word."
+    found = engine.prepare(question).first
+    prompt = compose(question, list(found.evidence), generator=generator, answer_tokens=120)
+    judgement = compose_judgement(question, "Some text.", "An answer.", generator=generator)
+
+    def written(*, judge: bool) -> list[str]:
+        generator.read(prompt)
+        said = []
+        for sentence in generator.sentences(ANSWER_OPENING, max_tokens=120, limit=4):
+            said.append(sentence)
+            if judge:
+                generator.judge(judgement, *JUDGEMENT)
+        return said
+
+    undisturbed = written(judge=False)
+    assert len(undisturbed) > 1
+    assert written(judge=True) == undisturbed
 
 
 def test_a_prompt_is_never_longer_than_the_context() -> None:
