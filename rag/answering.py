@@ -212,16 +212,19 @@ class Engine:
         limits = self.limits
         several = len(whole.parts) > 1
         # A later part is answered by going on with the answer to those before: the whole question
-        # is asked, of what was found for this part.
-        question, begun = found.asked, "".join(f" {claim.text}." for claim in said.claims)
+        # is asked, of what was found for this part. Where it asks the same of another, that one
+        # opens the sentence: else a small model has said enough.
+        question, begun, opens = found.asked, "".join(f" {c.text}." for c in said.claims), ""
         if begun or part.leans:
             question = expand(whole.asked, self.store.acronyms())
+        if begun and part.of:
+            opens = f" {part.of[0].upper()}{part.of[1:]}"
         prompt = compose(
             question,
             list(found.evidence),
             generator=self.generator,
             answer_tokens=limits.max_answer_tokens
-            + len(self.generator.tokenize(begun, special=False)),
+            + len(self.generator.tokenize(begun + opens, special=False)),
         )
         reused = self.generator.read(prompt)
         stated = self.generator.log_odds(YES, NO)
@@ -230,10 +233,12 @@ class Engine:
         known = len(said.claims)
         if answerability >= limits.answer_threshold:
             sentences = self.generator.sentences(
-                ANSWER_OPENING + begun,
+                ANSWER_OPENING + begun + opens,
                 max_tokens=limits.max_answer_tokens,
                 limit=-(-limits.max_claims // 2) if several else limits.max_claims,
             )
+            if opens:
+                sentences = _opened(opens.strip(), sentences)
             for text, support_ in self._checked(sentences, found, prompt, several=several):
                 score = round(support_.score, 4)
                 if support_.reason:
@@ -309,6 +314,14 @@ class Engine:
         for item in evidence[:_NEAREST]:
             book.label(Span(item.document, item.start, item.end, item.clean))
         return tuple(book.citations)
+
+
+def _opened(words: str, sentences: Iterator[str]) -> Iterator[str]:
+    """Sentences of which the first was begun with some words."""
+    for rest in sentences:
+        apart = " " if words and rest[:1] not in "'’,.:;" else ""
+        yield f"{words}{apart}{rest}"
+        words = ""
 
 
 def _probability(stated: float, *, judged: float, fluent: float) -> float:

@@ -87,10 +87,12 @@ class Part:
     Attributes:
         text: As the language model is asked it.
         leans: Whether it cannot be understood without what was asked and answered before it.
+        of: Whom or what it asks about, where a question asks the same of two.
     """
 
     text: str
     leans: bool = False
+    of: str = ""
 
 
 def split_question(question: str) -> tuple[Part, ...]:
@@ -124,21 +126,26 @@ def _sides(question: str) -> tuple[Part, ...]:
     """The two questions in a question for two sides, or none."""
     if m := _EACH.match(question):
         return tuple(
-            Part(f"{m['ask']} {_agreeing(m['verb'], side)} {side} {m['rest']}?")
+            Part(f"{m['ask']} {_agreeing(m['verb'], side)} {side} {m['rest']}?", of=side)
             for side in (m["a"], m["b"])
         )
     if m := _DIFFER.match(question):
         return tuple(
-            Part(f"What {_agreeing(m['verb'], side)} {side} say about {m['topic']}?")
+            Part(f"What {_agreeing(m['verb'], side)} {side} say about {m['topic']}?", of=side)
             for side in (m["a"], m["b"])
         )
     if m := _DIFFER_FROM.match(question):
         other = f"the {m['topic']} of {m['of']}" if m["of"] else f"{m['b']}'s {m['topic']}"
-        return (Part(f"What is {m['a']}'s {m['topic']}?"), Part(f"What is {other}?"))
+        of = m["of"] or m["b"]
+        return (
+            Part(f"What is {m['a']}'s {m['topic']}?", of=m["a"]),
+            Part(f"What is {other}?", of=of),
+        )
     if m := _COMPARE.match(question):
         return (Part(f"What is {m['a']}?"), Part(f"What is {m['b']}?"))
     if m := _BY_BOTH.match(question):
-        return tuple(Part(f"{m['start']} {m['by']} {side}?") for side in (m["a"], m["b"]))
+        sides = (m["a"], m["b"])
+        return tuple(Part(f"{m['start']} {m['by']} {side}?", of=side) for side in sides)
     return ()
 
 

@@ -196,3 +196,24 @@ def test_a_later_part_goes_on_with_the_answer_to_those_before(
     answer = engine(Listening(lambda texts: [INVENTED])).answer(asked)
     assert not answer.claims
     assert openings[1][1] == alone, "what was withheld is not gone on with"
+
+
+def test_where_the_same_is_asked_of_another_that_one_opens_the_sentence(
+    engine: Callable[..., Engine],
+) -> None:
+    openings: list[str] = []
+
+    class Listening(Scripted):
+        def sentences(self, opening: str, *, max_tokens: int, limit: int) -> Iterator[str]:
+            openings.append(opening)
+            if opening.endswith(" Blinken"):
+                return iter(["said this goal remained crucial.", "He left."])
+            return super().sentences(opening, max_tokens=max_tokens, limit=limit)
+
+    asked = "How did Trump and Blinken differ on NATO members' defence spending?"
+    answer = engine(Listening(lambda texts: texts[:1]), passages=40, evidence=40).answer(asked)
+    check_contract(answer)
+    assert len(openings) == 2
+    said = [claim.text for claim in (*answer.claims, *answer.dropped)]
+    assert "Blinken said this goal remained crucial" in said
+    assert not any("Blinken He left" in text for text in said)

@@ -82,3 +82,17 @@ def test_no_question_is_split_endlessly_or_slowly() -> None:
     ):
         split_question(hostile)
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("question", "sides"),
+    [
+        ("How did China and the EU each handle the sanctions?", ["China", "the EU"]),
+        ("How did Trump and Blinken differ on defence spending?", ["Trump", "Blinken"]),
+        ("How does Borrell's attitude to trade differ from Blinken's?", ["Borrell", "Blinken"]),
+        ("How is de Gaulle presented by Xi and by the WSWS?", ["Xi", "the WSWS"]),
+        ("When was it signed in Rome, and why did it stall?", ["", ""]),
+    ],
+)
+def test_whom_a_part_asks_about(question: str, sides: list[str]) -> None:
+    assert [part.of for part in split_question(question)] == sides
