@@ -6,6 +6,7 @@ text in a document or a question can talk its way past them:
     numbers    every figure in the claim stands in the text that it mainly rests on
     names      so does every name, unless the question or a title gives it
     subject    whom the claim speaks of, the cited text speaks of too
+    reasons    a text that gives a reason speaks of what the claim explains by it
     negation   a claim that denies something needs a text that does, and the other way round
     words      the claim's words, weighted by rarity, are covered by the cited text
     meaning    the claim and the cited text lie close together (cosine of sentence vectors)
@@ -266,6 +267,9 @@ def _judge(
     if signals.ungrounded:
         reason = "it denies what the cited text does not deny, or says what the text denies"
         return Support(tuple(cited), min(signals.score, threshold / 2), reason, signals)
+    if _unexplained(claim, cited):
+        reason = "the text that gives the reason does not speak of what it explains"
+        return Support(tuple(cited), min(signals.score, threshold / 2), reason, signals)
     stranger = _stranger(claim, cited, question)
     if stranger:
         reason = f"the cited text does not say this of {', '.join(sorted(stranger))}"
@@ -283,6 +287,28 @@ def _adjoin(one: Span, other: Span) -> bool:
     """Whether two texts are the same or stand one after the other."""
     apart = max(one.start, other.start) - min(one.end, other.end)
     return one.document.id == other.document.id and apart <= _NEXT
+
+
+_BECAUSE = re.compile(r",?\s+(?:because(?: of)?|due to|owing to|thanks to)\s+", re.IGNORECASE)
+_EXPLAINED = 0.6  # share of what is explained that the text with the reason speaks of
+_FEW = 3  # terms; fewer may be other words for the same
+
+
+def _unexplained(claim: str, cited: list[Span]) -> bool:
+    """Whether a reason comes from a text that is about something else.
+
+    A small model repeats the question, writes "because", and goes on with whatever is near.
+    """
+    because = _BECAUSE.search(claim)
+    if not because:
+        return False
+    what, why = set(terms(claim[: because.start()])), set(terms(claim[because.end() :]))
+    texts = [
+        set(terms(" ".join(other.clean for other in cited if _adjoin(other, span))))
+        for span in cited
+    ]
+    reason = max(texts, key=lambda text: len(text & why))
+    return len(what) >= _FEW and len(what & reason) < _EXPLAINED * len(what)
 
 
 _SOMEBODY = re.compile(r"\b(?:I|we|my|our|he|she|they|his|her|their|it|this|these)\b", re.I)

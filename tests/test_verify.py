@@ -235,3 +235,23 @@ def test_a_figure_from_another_text_is_another_thing_s_figure() -> None:
         threshold=0.5,
     )
     assert not together.reason, "the next sentence goes on with the same thing"
+
+
+@pytest.mark.parametrize(
+    ("claim", "supported"),
+    [
+        ("The old harbour was closed in May because cracks were found in its walls", True),
+        ("The old harbour was closed in May because lanterns rely on oil", False),
+        ("The old harbour lost its ships due to cracks found in its walls", False),
+        ("It was closed because lanterns rely on oil", True),  # too few words to tell
+    ],
+)
+def test_a_reason_comes_from_a_text_about_what_it_explains(claim: str, supported: bool) -> None:
+    found = judge(
+        claim,
+        "The old harbour was closed in May, after cracks were found in its walls.",
+        "Nothing more is known.",
+        "Lanterns rely on oil, and the closed market on lanterns.",
+        question="Why was the old harbour closed in May, and did it lose its ships?",
+    )
+    assert ("does not speak of" not in found.reason) == supported
