@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from rag import __version__, console, flags, many
+from rag import __version__, console, flags, many, show
 from rag.errors import (
     IndexUnusable,
     InputUnreadable,
@@ -75,7 +75,7 @@ def index(
     """Build or refresh the index."""
     settings = flags.settings(config, index=index_dir, embedder=embedder, offline=offline)
     from rag.indexing import build_index
-    from rag.opening import embedder_name, load_embedder, model_path
+    from rag.opening import embedder_name, load_embedder, model_path, parse_limits
     from rag.render import index_json, index_text
     from rag.store import is_index
 
@@ -89,6 +89,7 @@ def index(
             open_embedder=lambda: load_embedder(settings, consent),
             embedder_name=embedder_name(settings),
             max_bytes=int(settings.max_file_mb * 1e6),
+            limits=parse_limits(settings),
             replace=replace,
             progress=tell,
         )
@@ -202,6 +203,7 @@ def ask(
         console.note("\n" + render.summary_text(answer))
 
 
+app.command()(show.show)
 app.command("eval")(many.evaluate)
 app.command()(many.batch)
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from rag import dense, split
+from rag import dense, read, split
 from rag.errors import IndexUnusable, InputUnreadable
-from rag.read import Source, find, read
+from rag.find import Source, find
 from rag.records import Document, Embedder, Skipped
+from rag.sandbox import DEFAULT_LIMITS, ParseLimits, Sandbox
 from rag.split import embedding_text
 from rag.store import Store, writing
 
@@ -23,7 +24,10 @@ _BATCH = 256  # texts embedded at a time: bounds memory, and how long Ctrl-C wai
 
 @dataclass(frozen=True, slots=True)
 class IndexReport:
-    """What a run did to the index, by document paths."""
+    """What a run did to the index, by document paths.
+
+    ``warnings`` name documents of which this run could not read a part, and why.
+    """
 
     generation: int
     added: tuple[str, ...] = ()
@@ -31,6 +35,7 @@ class IndexReport:
     removed: tuple[str, ...] = ()
     unchanged: int = 0
     skipped: tuple[Skipped, ...] = ()
+    warnings: tuple[Skipped, ...] = ()
     embedded: int = 0
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -42,6 +47,7 @@ def build_index(
     open_embedder: Callable[[], Embedder],
     embedder_name: str,
     max_bytes: int,
+    limits: ParseLimits = DEFAULT_LIMITS,
     replace: bool = False,
     progress: Progress | None = None,
 ) -> IndexReport:
@@ -57,6 +63,7 @@ def build_index(
         open_embedder: Called once, and only if there is something to embed.
         embedder_name: Another one than the index was built with re-embeds everything.
         max_bytes: Larger files are skipped.
+        limits: What parsing one file may take.
         replace: Drop documents of roots that are not named.
         progress: Called with (path, documents done, documents in all).
 
@@ -67,9 +74,11 @@ def build_index(
         OutOfResources: The disk is full; the index is as it was.
     """
     tell = progress or (lambda *_: None)
-    with writing(folder) as store:
+    with writing(folder) as store, Sandbox(limits) as sandbox:
         roots = [Path(os.path.realpath(root)) for root in roots] or _known_roots(store)
-        recipe = f"{embedder_name}/split-{split.VERSION}"
+        recipe = f"{embedder_name}/read-{read.VERSION}/split-{split.VERSION}"
+        if limits.json_field != DEFAULT_LIMITS.json_field:
+            recipe += f"/{limits.json_field}"
         live, staged = store.fingerprints(live=True), store.fingerprints(live=False)
         sources, skipped = find(roots)
         taken = [] if replace else _taken(sources, live)
@@ -85,12 +94,20 @@ def build_index(
         embedder: Embedder | None = None
         added: list[str] = []
         changed: list[str] = []
+        warnings: list[Skipped] = []
         embedded = 0
         for number, source in enumerate(inputs):
             tell(source.path, number, len(inputs))
             before = live.get(source.path)
             root = _root_of(source, roots)
-            outcome = read(source, max_bytes=max_bytes) if isinstance(source, Source) else source
+            known = [before[2:]] if before else []
+            if source.path in staged and staged[source.path][1] == root:
+                known.append(staged[source.path][2:])
+            outcome: read.Raw | Document | Skipped = (
+                read.load(source, max_bytes=max_bytes) if isinstance(source, Source) else source
+            )
+            if isinstance(outcome, read.Raw) and (outcome.sha256, recipe) not in known:
+                outcome = read.convert(outcome, sandbox)
             if isinstance(outcome, Skipped):
                 kept = "; its earlier text stays" if before else ""
                 skipped.append(Skipped(outcome.path, outcome.reason + kept))
@@ -105,8 +122,12 @@ def build_index(
                 continue
             (changed if before else added).append(source.path)
             found[source.path] = None
-            if source.path in staged and staged[source.path][1:] == (root, *same):
+            if isinstance(outcome, read.Raw) or (
+                source.path in staged and staged[source.path][1:] == (root, *same)
+            ):
                 continue
+            if outcome.warning:
+                warnings.append(Skipped(source.path, outcome.warning))
             embedder = embedder or open_embedder()
             embedded += _stage(store, outcome, embedder, root=root, recipe=recipe)
         if not found:
@@ -127,6 +148,7 @@ def build_index(
             removed=tuple(gone),
             unchanged=sum(1 for kept in found.values() if kept is not None),
             skipped=tuple(skipped),
+            warnings=tuple(warnings),
             embedded=embedded,
             counts=store.counts(),
         )
@@ -212,5 +234,5 @@ def _refuse_empty(roots: list[Path], skipped: list[Skipped]) -> None:
         why = f"; the first of {len(skipped)} skipped: {skipped[0].path}: {skipped[0].reason}"
     raise InputUnreadable(
         f"no document can be read in {where}{why}",
-        hint="name a folder that holds .txt or .md files: rag index FOLDER",
+        hint="name a folder of documents: rag index FOLDER (formats: docs/formats.md)",
     )

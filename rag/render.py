@@ -46,7 +46,8 @@ def search_json(query: str, expanded: str, hits: list[Hit]) -> str:
         {
             "document": hit.document.path,
             "title": hit.document.title,
-            "page": None,
+            "page": hit.place.page if hit.place else None,
+            "place": hit.place.label if hit.place else "",
             "start": hit.passage.start,
             "end": hit.passage.end,
             "line_start": hit.line_start,
@@ -69,7 +70,9 @@ def search_text(expanded: str, hits: list[Hit], *, width: int, explain: bool) ->
     """Passages under their places; ``explain`` adds each stage's rank and score."""
     lines = [f"searched: {_safe(expanded)}", ""] if explain else []
     for number, hit in enumerate(hits, 1):
-        where = _place(hit.document.path, hit.line_start, hit.line_end)
+        where = _place(
+            hit.document.path, hit.line_start, hit.line_end, hit.place.label if hit.place else ""
+        )
         lines.append(f"{number}. {_safe(hit.document.title)} · {where}")
         if explain:
             stages = [
@@ -90,7 +93,7 @@ def sources_text(citations: tuple[Citation, ...], *, width: int) -> str:
     """Each source with its document, title, lines and quotation."""
     lines: list[str] = []
     for citation in citations:
-        where = _place(citation.document, citation.line_start, citation.line_end)
+        where = _place(citation.document, citation.line_start, citation.line_end, citation.place)
         lines.append(f"[{citation.label}] {_safe(citation.title)} · {where}")
         quote = _safe(shown(citation.quote))
         if len(quote) > _QUOTE_CHARS:
@@ -137,6 +140,7 @@ def wrapped(text: str, *, width: int) -> str:
 def index_text(report: IndexReport) -> str:
     """What a run of ``rag index`` did."""
     lines = [f"skipped {_safe(skip.path)}: {_safe(skip.reason)}" for skip in report.skipped]
+    lines += [f"warning {_safe(part.path)}: {_safe(part.reason)}" for part in report.warnings]
     changes = [
         f"{len(paths)} {word}"
         for paths, word in (
@@ -233,8 +237,9 @@ def findings_json(findings: list[Finding]) -> str:
     return json.dumps({"schema": "rag.doctor/1", "ok": ok, "checks": checks}, ensure_ascii=False)
 
 
-def _place(path: str, first: int, last: int) -> str:
-    return f"{_safe(path)}:{first}" + (f"-{last}" if last != first else "")
+def _place(path: str, first: int, last: int, label: str) -> str:
+    lines = f"{_safe(path)}:{first}" + (f"-{last}" if last != first else "")
+    return f"{lines} ({_safe(label)})" if label else lines
 
 
 def _safe(text: str) -> str:

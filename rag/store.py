@@ -22,17 +22,27 @@ import threading
 import uuid
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rag.errors import IndexBusy, IndexUnusable, OutOfResources
-from rag.records import Acronym, Document, DocumentInfo, FloatMatrix, Hit, Passage, Sentence
+from rag.records import (
+    Acronym,
+    Document,
+    DocumentInfo,
+    FloatMatrix,
+    Hit,
+    Passage,
+    Place,
+    Sentence,
+)
 from rag.split import Split
 from rag.words import terms
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 DATABASE = "rag.sqlite"
 LOCK = "lock"
 
@@ -41,8 +51,12 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE documents (
     id INTEGER PRIMARY KEY, root TEXT NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL,
     recipe TEXT NOT NULL, encoding TEXT NOT NULL, title TEXT NOT NULL, date TEXT NOT NULL,
-    author TEXT NOT NULL, text TEXT NOT NULL, live INTEGER NOT NULL);
+    author TEXT NOT NULL, language TEXT NOT NULL, format TEXT NOT NULL, text TEXT NOT NULL,
+    live INTEGER NOT NULL);
 CREATE UNIQUE INDEX documents_path ON documents (path, live);
+CREATE TABLE places (
+    document_id INTEGER NOT NULL REFERENCES documents ON DELETE CASCADE, start INTEGER NOT NULL,
+    label TEXT NOT NULL, page INTEGER, PRIMARY KEY (document_id, start)) WITHOUT ROWID;
 CREATE TABLE passages (
     id INTEGER PRIMARY KEY, document_id INTEGER NOT NULL REFERENCES documents ON DELETE CASCADE,
     start INTEGER NOT NULL, "end" INTEGER NOT NULL, line_start INTEGER NOT NULL,
@@ -115,7 +129,10 @@ class Store:
 
     def text(self, document_id: int) -> str:
         """The stored text of a document."""
-        return self.document(document_id).text
+        row = self._row("SELECT text FROM documents WHERE id = ?", document_id)
+        if row is None:
+            raise _damaged(self.folder, f"document {document_id} is missing")
+        return str(row[0])
 
     def document(self, document_id: int) -> Document:
         """A document as it was read when it was indexed.
@@ -124,11 +141,27 @@ class Store:
             IndexUnusable: It is not there, or its text is damaged.
         """
         row = self._row(
-            "SELECT path, text, sha256, encoding FROM documents WHERE id = ?", document_id
+            "SELECT path, text, sha256, encoding, format, title, date, author, language"
+            " FROM documents WHERE id = ?",
+            document_id,
         )
         if row is None:
             raise _damaged(self.folder, f"document {document_id} is missing")
-        return Document(*row)
+        places = self._rows(
+            "SELECT start, label, page FROM places WHERE document_id = ? ORDER BY start",
+            document_id,
+        )
+        return replace(Document(*row), places=tuple(Place(*place) for place in places))
+
+    def place(self, document_id: int, offset: int) -> Place | None:
+        """Where an offset stands in its document's own terms, if it has any."""
+        row = self._row(
+            "SELECT start, label, page FROM places WHERE document_id = ? AND start <= ?"
+            " ORDER BY start DESC LIMIT 1",
+            document_id,
+            offset,
+        )
+        return Place(*row) if row else None
 
     def counts(self) -> dict[str, int]:
         """Live documents, passages and sentences."""
@@ -213,7 +246,8 @@ class Store:
             passage_id,
         )
         passage = Passage(row[5], row[6], row[9], tuple(Sentence(*s) for s in sentences))
-        return Hit(passage_id, document, passage, row[7], row[8], score, ranks, stage_scores)
+        place = self.place(document.id, passage.start)
+        return Hit(passage_id, document, passage, row[7], row[8], score, ranks, stage_scores, place)
 
     def sentence_vectors(self, passage_id: int) -> FloatMatrix:
         """float32 (sentences of the passage, dimension), rows of unit length."""
@@ -284,10 +318,14 @@ class Store:
             about = parts.description
             document_id = self._db.execute(
                 "INSERT INTO documents (root, path, sha256, recipe, encoding, title, date, author,"
-                " text, live) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+                " language, format, text, live) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
                 (root, document.path, document.sha256, recipe, document.encoding, about.title,
-                 about.date, about.author, document.text),
+                 about.date, about.author, about.language, document.format, document.text),
             ).lastrowid  # fmt: skip
+            self._db.executemany(
+                "INSERT INTO places VALUES (?, ?, ?, ?)",
+                [(document_id, p.start, p.label, p.page) for p in document.places],
+            )
             at = 0
             for passage, vector in zip(parts.passages, passage_vectors, strict=True):
                 passage_id = self._db.execute(

@@ -30,13 +30,25 @@ MAY_IMPORT = {
     "models": "errors",
     "fetch": "errors files models",
     # story 1, a document's
-    "read": "records errors terminal",
+    "formats": "terminal",
+    "find": "records errors formats terminal",
+    "decode": "",
+    "converted": "records",
+    "pdf": "converted",
+    "office": "converted",
+    "markup": "converted decode",
+    "mail": "converted decode markup",
+    "tables": "converted decode",
+    "parse": "converted mail markup office pdf tables",
+    "child": "converted parse",
+    "sandbox": "records converted child",
+    "read": "records decode find formats sandbox",
     "describe": "records words clean",
     "split": "records words clean describe",
     "embed": "records errors words",
     "store": "records errors words split",
     "dense": "records files store",
-    "indexing": "records errors read split store dense",
+    "indexing": "records errors find read sandbox split store dense",
     # story 2, a question's
     "retrieve": "records errors words store dense",
     "evidence": "records words store retrieve",
@@ -48,8 +60,8 @@ MAY_IMPORT = {
     "parts": "",
     "answering": "records words store dense retrieve evidence compose verify citing parts",
     # what the commands share
-    "opening": "__init__ records errors config models fetch embed store dense compose generate"
-    " answering",
+    "opening": "__init__ records errors config models fetch sandbox embed store dense compose"
+    " generate answering",
     "doctor": "errors config models store dense opening",
     "render": "records terminal clean indexing answering doctor",
     # many questions
@@ -77,13 +89,14 @@ MAY_IMPORT = {
     "flags": "config",
     "many": "errors config store answering gold evaluation opening render batch evalrun console"
     " flags",
+    "show": "records errors terminal store console flags",
     "cli": "__init__ records errors terminal config models fetch store indexing opening doctor"
-    " render console flags many",
+    " render console flags many show",
     "__main__": "cli",
 }
 HEAVY = (
     "torch", "faiss", "llama_cpp", "sentence_transformers", "transformers", "numpy", "nupunkt",
-    "huggingface_hub", "rich", "scipy",
+    "huggingface_hub", "rich", "scipy", "lxml", "pypdfium2", "docx", "pptx",
 )  # fmt: skip
 
 
