@@ -52,7 +52,10 @@ _SAVE_AS = {
 def format_of(name: str) -> str:
     """The format of a file by its name, or "" where it is none that is read."""
     suffix = PurePath(name).suffix.lower()
-    return _FORMATS.get(suffix, "") if suffix else _NAMES.get(name.lower(), "")
+    if suffix in _FORMATS:
+        return _FORMATS[suffix]
+    known = suffix in _ARCHIVES or suffix in _SAVE_AS
+    return "" if known else _NAMES.get(name.partition(".")[0].lower(), "")  # README.Debian
 
 
 def why_unread(name: str) -> str:
