@@ -81,12 +81,12 @@ class Writer:
         if entry := flat(text):
             self._put("item", f"- {entry}")
 
-    def table(self, rows: list[list[str]], *, label: str = "") -> None:
+    def table(self, rows: list[list[str]], *, places: str | None = None) -> None:
         """A table, one line a row; empty cells and rows are left out.
 
         Args:
             rows: All of them; where the first that is not empty holds names, the others carry them.
-            label: The place of a row, with ``{}`` for its number counted from 1; "" for none.
+            places: What stands before "row 5" in the place of a row; None for no places.
         """
         first = next((at for at, row in enumerate(rows) if any(map(flat, row))), len(rows))
         names = _column_names(rows[first:])
@@ -98,8 +98,8 @@ class Writer:
             ]
             if shown:
                 start = self._put("row", f"| {' | '.join(shown)} |")
-                if label:
-                    self._mark(Place(start, label.format(number)))
+                if places is not None:
+                    self._mark(Place(start, f"{places}row {number}"))
 
     def code(self, text: str) -> None:
         """Lines that are no prose."""

@@ -13,7 +13,7 @@ from rag.converted import Unreadable, Writer, flat, iso_date
 from rag.decode import decode
 
 _OUT = frozenset(
-    "script style noscript template nav footer form button select iframe object embed svg math"
+    "script style noscript template nav footer button select iframe object embed svg math"
     " canvas audio video head title dialog".split()
 )
 _ROLES = frozenset("navigation banner contentinfo search menu menubar dialog alert".split())
@@ -125,8 +125,10 @@ def _write(root: Any, writer: Writer) -> None:
                 skipped = node
             elif tag in _HEADINGS:
                 close()
-                text = flat(node.text_content())
-                writer.heading(text.rstrip("".join(_PERMALINKS)), _HEADINGS[tag])
+                for link in list(node.iter("a")):
+                    if flat(link.text_content()) in _PERMALINKS:
+                        link.clear(keep_tail=True)
+                writer.heading(node.text_content(), _HEADINGS[tag])
                 skipped = node
             elif tag == "a" and flat(node.text_content()) in _PERMALINKS:
                 skipped = node

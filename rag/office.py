@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Any
 
-from rag.converted import Unreadable, Writer
+from rag.converted import Unreadable, Writer, flat
 
 _MAX_MEMBERS = 20_000
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
@@ -167,7 +167,7 @@ def convert_sheet(data: bytes, writer: Writer) -> None:
                 for row in book.get_sheet_by_name(sheet.name).to_python(skip_empty_area=False)
             ]
             writer.heading(sheet.name, 1)
-            writer.table(rows, label=f"{sheet.name} row {{}}")
+            writer.table(rows, places=f"{flat(sheet.name)} ")
     except CalamineError as error:
         reason = "encrypted: it opens with a password only" if "assword" in str(error) else (
             "damaged, or no spreadsheet")  # fmt: skip

@@ -29,6 +29,7 @@ _START = (
 )
 _MAX_LABEL = 500  # code points
 _PIPE = 1 << 16
+_LAST_WORDS = 10  # seconds that a process that hung up has to end by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class Sandbox:
             return self._autopsy()
         except ValueError:
             self._end()
-            return "its parser sent back more than its text can be"
+            return "its parser sent back more than it may"
         try:
             reply = json.loads(payload)
         except ValueError:
@@ -143,7 +144,11 @@ class Sandbox:
         """Why the process died of a file."""
         process, self._process = self._process, None
         assert process is not None
-        code = process.wait()
+        try:
+            code = process.wait(timeout=_LAST_WORDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
         _close(process)
         if code == -signal.SIGXCPU:
             return (
@@ -175,7 +180,7 @@ def _converse(
     Raises:
         TimeoutError: It took too long.
         BrokenPipeError: The other side is gone; EOFError says so too.
-        ValueError: The answer is longer than it may be.
+        ValueError: The answer is longer than it may be, or than it says.
     """
     assert process.stdin is not None
     assert process.stdout is not None
@@ -208,7 +213,9 @@ def _converse(
                     wanted += LENGTH.unpack_from(answer)[0]
                     if wanted > longest:
                         raise ValueError
-    return bytes(answer[LENGTH.size : wanted])
+    if len(answer) > wanted:  # what is left over would be taken for the next answer
+        raise ValueError
+    return bytes(answer[LENGTH.size :])
 
 
 def _checked(reply: dict[str, Any]) -> Converted | str:

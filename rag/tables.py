@@ -25,7 +25,7 @@ def convert_csv(data: bytes, writer: Writer) -> None:
     csv.field_size_limit(_MAX_CELL)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text))
     try:
-        writer.table(list(reader), label="row {}")
+        writer.table(list(reader), places="")
     except csv.Error as error:
         raise Unreadable(f"line {reader.line_num}: {error}") from error
 

@@ -104,13 +104,18 @@ def test_csv_by_whatever_separates_its_cells(mark: str) -> None:
     assert made.about.encoding == "utf-8"
 
 
+def test_a_sheet_may_be_called_anything() -> None:
+    made = read(documents.xlsx(("a", 1), ("b", 2), sheet="{0} ›\u202e {x}"), "sheet")
+    assert at(made, "| b") == ("{0} ›\u202e {x} row 2", None)
+
+
 def test_a_page_of_the_web_without_its_furniture() -> None:
     made = read(
         f"""<!doctype html><html lang="de"><head><title>Der Hafen</title><script>var x</script>
         <meta name="author" content="Ann"><meta property="article:published_time"
         content="2022-03-04T10:00"></head><body><nav>Home About</nav><main><h1>Harbour<a
         class="headerlink" href="#x">¶</a></h1><p>{PARAGRAPH}<b>Bo</b>ld &amp; last.</p>
-        <h2>Prices</h2><ul><li>one</li><li>two <i>words</i></li></ul><!-- remark -->tail
+        <h2>Prices in C#</h2><form><ul><li>one</li><li>two <i>words</i></li></ul><!-- remark -->tail
         <table><tr><th>Item</th><th>Price</th></tr><tr><td>Rope<br>thick</td><td>12</td></tr></table>
         <pre>x = 1\n# y\n</pre><table><tr><td>layout only</td></tr></table>
         <p hidden>not shown</p></main><footer>Imprint</footer></body></html>""",
@@ -119,14 +124,14 @@ def test_a_page_of_the_web_without_its_furniture() -> None:
     assert made.text.split("\n\n") == [
         "# Harbour",
         f"{PARAGRAPH}Bold & last.",
-        "## Prices",
+        "## Prices in C#",
         "- one\n- two words",
         "tail",
         "| Item: Rope thick | Price: 12 |",
         "```\nx = 1\n    # y\n```",
         "layout only",
     ]
-    assert at(made, "Rope") == ("Harbour › Prices", None)
+    assert at(made, "Rope") == ("Harbour › Prices in C#", None)
     about = made.about
     assert (about.title, about.author, about.date) == ("Der Hafen", "Ann", "2022-03-04")
     assert (about.language, about.encoding) == ("de", "utf-8")
