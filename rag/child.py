@@ -25,6 +25,7 @@ _REFUSED = frozenset(
     " os.exec os.posix_spawn os.fork os.forkpty os.remove os.rename os.rmdir os.mkdir os.link"
     " os.symlink os.truncate os.chmod os.kill".split()
 )
+_OPENING = frozenset(("open", "os.listdir", "os.scandir"))
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -95,10 +96,10 @@ def confine(*, memory: int) -> None:
     def refuse(event: str, arguments: tuple[Any, ...]) -> None:
         if event in _REFUSED:
             raise PermissionError(f"{event} is not allowed here")
-        if event == "open" and isinstance(arguments[0], str | bytes):
+        if event in _OPENING and isinstance(arguments[0], str | bytes):
             file = os.path.realpath(os.fsdecode(arguments[0]))
             inside = any(file == path or file.startswith(f"{path}/") for path in readable)
-            if not inside or (arguments[2] or 0) & _WRITING:
+            if not inside or (event == "open" and (arguments[2] or 0) & _WRITING):
                 raise PermissionError(f"{file} is not allowed here")
 
     sys.addaudithook(refuse)
