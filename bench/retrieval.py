@@ -26,7 +26,7 @@ from rag.config import Settings, load
 from rag.opening import Consent, embedder_name, load_embedder
 from rag.records import Acronym, Document, Embedder
 from rag.retrieve import RRF_K, make_query, retrieve
-from rag.store import Place, Store, open_index
+from rag.store import IndexedFile, Store, open_index
 from rag.sums import text_sum
 from rag.writing import Writer, writing
 
@@ -99,7 +99,7 @@ def index(documents: dict[str, str], folder: Path, embedder: Embedder) -> None:
     recipe = f"{embedder.name}/split-{split.VERSION}/no-sentence-vectors"
     with writing(folder) as store:
         if store.generation and store.meta("recipe") == recipe:
-            if sorted(store.places()) == sorted(documents):
+            if sorted(store.files()) == sorted(documents):
                 return
             raise SystemExit(f"{folder} holds other documents: delete it")
         contents = {path: text_sum(text) for path, text in documents.items()}
@@ -111,7 +111,7 @@ def index(documents: dict[str, str], folder: Path, embedder: Embedder) -> None:
             _stage(store, path, documents[path], embedder, recipe)
         print("\r", end="", file=sys.stderr)
         store.publish(
-            {p: Place("bench", c, c, "", recipe) for p, c in contents.items()},
+            {p: IndexedFile("bench", c, c, "", recipe) for p, c in contents.items()},
             gone=(),
             facts={"embedder": embedder.name, "recipe": recipe},
         )

@@ -32,7 +32,7 @@ from rag.describe import Description
 from rag.records import Document, FloatMatrix, Passage, Sentence
 from rag.retrieve import RRF_K, Query, retrieve
 from rag.split import Split
-from rag.store import Place, Store, open_index
+from rag.store import IndexedFile, Store, open_index
 from rag.sums import text_sum
 from rag.writing import Writer, writing
 
@@ -81,15 +81,15 @@ def timed(into: dict[str, Any], name: str) -> Iterator[None]:
     into[f"{name} wall s"] = round(time.monotonic() - wall, 2)
 
 
-def add(store: Writer, numbers: range) -> dict[str, Place]:
+def add(store: Writer, numbers: range) -> dict[str, IndexedFile]:
     """Stage synthetic documents."""
-    zipf, places = cumulated(), {}
+    zipf, files = cumulated(), {}
     for number in numbers:
         read, parts, vectors = document(number, zipf)
         store.stage(read, parts, recipe="scale", passage_vectors=vectors,
                     sentence_vectors=np.repeat(vectors, 2, axis=0))  # fmt: skip
-        places[read.path] = Place("scale", read.sha256, text_sum(read.text), "", "scale")
-    return places
+        files[read.path] = IndexedFile("scale", read.sha256, text_sum(read.text), "", "scale")
+    return files
 
 
 def build(folder: Path, passages: int) -> dict[str, Any]:
@@ -98,9 +98,9 @@ def build(folder: Path, passages: int) -> dict[str, Any]:
     documents = passages // PER_DOCUMENT
     with writing(folder) as store:
         with timed(found, "stage"):
-            places = add(store, range(documents))
+            files = add(store, range(documents))
         with timed(found, "publish"):
-            store.publish(places, (), {"embedder": "scale", "recipe": "scale"})
+            store.publish(files, (), {"embedder": "scale", "recipe": "scale"})
         with timed(found, "dense"):
             dense.refresh(store)
     found["build peak MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -112,8 +112,8 @@ def add_one(folder: Path, passages: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     number = passages // PER_DOCUMENT
     with timed(found, "add one"), writing(folder) as store:
-        places = add(store, range(number, number + 1))
-        store.publish(places, (), {"embedder": "scale", "recipe": "scale"})
+        files = add(store, range(number, number + 1))
+        store.publish(files, (), {"embedder": "scale", "recipe": "scale"})
         dense.refresh(store)
     found["add one peak MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return found

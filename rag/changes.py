@@ -1,7 +1,8 @@
 """What is new, changed, moved, a copy or gone: the files under the roots against the index.
 
 Documents are told apart by the SHA-256 of their text, so that a file that was renamed, or copied,
-is embedded once. A file whose size, times and inode are those it was read with is not read again.
+is embedded once. A file whose size, times and inode are those it was read with is not read again,
+and one whose bytes are known is not parsed again.
 """
 
 from __future__ import annotations
@@ -10,15 +11,18 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from dataclasses import replace as replace_
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from rag.errors import IndexUnusable, InputUnreadable
-from rag.read import Source, find, read
+from rag.find import Source, find
+from rag.formats import format_of
+from rag.read import Raw, convert, load
 from rag.records import Document, Skipped
-from rag.store import Place
+from rag.sandbox import Sandbox
+from rag.store import IndexedFile
 from rag.sums import text_sum
 
-Live = dict[str, Place]
+Live = dict[str, IndexedFile]
 _SETTLED_NS = 2_000_000_000  # a file changed so shortly ago may change again within its time stamp
 
 
@@ -30,7 +34,8 @@ class Changes:
         inputs: Files to look at, and documents of the index that cannot be opened now.
         gone: Paths that leave the index.
         skipped: What was left out, and why.
-        places: What each path holds now.
+        warnings: Documents of which a part could not be read, and why.
+        files: What each path holds now.
         touched: Of these, where only time stamps or the root differ.
         added: Paths that the index does not have.
         changed: Paths that hold another text, or are to be made with another embedder.
@@ -40,7 +45,8 @@ class Changes:
     inputs: tuple[Source | Skipped, ...]
     gone: list[str]
     skipped: list[Skipped]
-    places: Live = field(default_factory=dict)
+    warnings: list[Skipped] = field(default_factory=list)
+    files: Live = field(default_factory=dict)
     touched: Live = field(default_factory=dict)
     added: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
@@ -50,7 +56,7 @@ class Changes:
         """Old path to new path where a text that is gone from one is new at the other."""
         came: dict[str, list[str]] = {}
         for path in self.added:
-            came.setdefault(self.places[path].content, []).append(path)
+            came.setdefault(self.files[path].content, []).append(path)
         found: dict[str, str] = {}
         for path in self.gone:
             if new := came.get(live[path].content):
@@ -85,6 +91,7 @@ def compare(
     roots: list[Path],
     recipe: str,
     max_bytes: int,
+    sandbox: Sandbox,
     stored: Callable[[str], Document],
 ) -> Iterator[tuple[str, Document | None]]:
     """Look at one file after the other, and take down what is found.
@@ -95,24 +102,34 @@ def compare(
         roots: Where the files were found.
         recipe: What documents are to be made with.
         max_bytes: Larger files are skipped.
+        sandbox: Where files are parsed.
         stored: A document of the index by its path, for files that cannot be read now.
 
     Yields:
         The path that was looked at, and its document where the index does not have that path
-        with that content, made so.
+        with that content, made so, and no document with its bytes was seen.
     """
+    known = {
+        (file.sha256, format_of(PurePosixPath(path).name)): file.content
+        for path, file in live.items()
+        if file.recipe == recipe
+    }
     for source in changes.inputs:
         before = live.get(source.path)
         root, seen = _root_of(source, roots), _seen(source)
         current = before is not None and before.recipe == recipe
         if before and current and seen and before.seen == seen:
             changes.unchanged += 1
-            changes.places[source.path] = before
+            changes.files[source.path] = before
             if before.root != root:
                 changes.touched[source.path] = replace_(before, root=root)
             yield source.path, None
             continue
-        outcome = read(source, max_bytes=max_bytes) if isinstance(source, Source) else source
+        outcome: Raw | Document | Skipped = (
+            load(source, max_bytes=max_bytes) if isinstance(source, Source) else source
+        )
+        if isinstance(outcome, Raw) and (outcome.sha256, outcome.format) not in known:
+            outcome = convert(outcome, sandbox)
         if isinstance(outcome, Skipped):
             kept = "; its earlier text stays" if before and before.recipe else ""
             changes.skipped.append(Skipped(outcome.path, outcome.reason + kept))
@@ -122,20 +139,37 @@ def compare(
             root, seen = before.root, ""
             if current or not before.recipe:
                 changes.unchanged += current
-                changes.places[source.path] = before
+                changes.files[source.path] = before
                 yield source.path, None
                 continue
-            outcome = stored(source.path)
-        place = Place(root, outcome.sha256, text_sum(outcome.text), seen, recipe)
-        changes.places[source.path] = place
-        if before and current and before.content == place.content:
+            outcome = replace_(stored(source.path), sha256=before.sha256)
+        if isinstance(outcome, Raw):
+            content = known[outcome.sha256, outcome.format]
+        else:
+            content = text_sum(outcome.text)
+            known[outcome.sha256, outcome.format] = content
+            if outcome.warning:
+                changes.warnings.append(Skipped(source.path, outcome.warning))
+        file = IndexedFile(root, outcome.sha256, content, seen, recipe)
+        changes.files[source.path] = file
+        document = None if isinstance(outcome, Raw) else outcome
+        same = before and current and before.content == content
+        if same and (document is None or _says_the_same(document, stored(source.path))):
             changes.unchanged += 1
-            if before != place:
-                changes.touched[source.path] = place
+            if before != file:
+                changes.touched[source.path] = file
             yield source.path, None
             continue
         (changes.changed if before else changes.added).append(source.path)
-        yield source.path, outcome
+        yield source.path, document
+
+
+def _says_the_same(new: Document, old: Document) -> bool:
+    """Whether two documents of one text agree on its pages and on what their formats say of it."""
+    stated = ("title", "date", "author", "language")
+    return (new.format, new.places) == (old.format, old.places) and all(
+        getattr(new, name) in ("", getattr(old, name)) for name in stated
+    )
 
 
 def refuse_mixture(live: Live, recipe: str, settled: set[str]) -> None:
@@ -144,7 +178,7 @@ def refuse_mixture(live: Live, recipe: str, settled: set[str]) -> None:
     Raises:
         IndexUnusable: Documents that this run does not look at were made otherwise.
     """
-    left = {path for path, place in live.items() if place.recipe not in (recipe, "")} - settled
+    left = {path for path, file in live.items() if file.recipe not in (recipe, "")} - settled
     if left:
         raise IndexUnusable(
             f"the index holds {len(left)} documents of other folders made with another"
@@ -165,7 +199,7 @@ def refuse_empty(roots: list[Path], skipped: list[Skipped]) -> None:
         why = f"; the first of {len(skipped)} skipped: {skipped[0].path}: {skipped[0].reason}"
     raise InputUnreadable(
         f"no document can be read in {where}{why}",
-        hint="name a folder that holds .txt or .md files: rag index FOLDER",
+        hint="name a folder of documents: rag index FOLDER (formats: docs/formats.md)",
     )
 
 
@@ -208,7 +242,7 @@ def _gone(live: Live, roots: list[Path], here: set[str], *, replace: bool) -> li
     """Documents of the index that are to leave it."""
     mine = {str(root) for root in roots}
     return [
-        path for path, place in live.items() if path not in here and (replace or place.root in mine)
+        path for path, file in live.items() if path not in here and (replace or file.root in mine)
     ]
 
 

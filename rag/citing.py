@@ -34,17 +34,19 @@ class Citations:
             text = self._store.text(document.id)
             self._texts[document.id] = (text, [m.end() for m in re.finditer(r"\r\n|\r|\n", text)])
         text, newlines = self._texts[document.id]
+        place = self._store.place(document.id, span.start)
         return Citation(
             label=label,
             document=document.path,
             title=document.title,
-            page=None,
+            page=place.page if place else None,
             start=span.start,
             end=span.end,
             line_start=bisect.bisect_right(newlines, span.start) + 1,
             line_end=bisect.bisect_right(newlines, span.end - 1) + 1,
             quote=text[span.start : span.end],
             also_in=document.also_in,
+            place=place.label if place else "",
         )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from rag import __version__, chat, console, flags, many
+from rag import __version__, chat, console, flags, many, show
 from rag.errors import (
     IndexUnusable,
     InputUnreadable,
@@ -86,13 +86,13 @@ def index(
     """Build or refresh the index."""
     settings = flags.settings(config, index=index_dir, embedder=embedder, offline=offline)
     from rag.indexing import IndexReport, build_index, preview_index
-    from rag.opening import embedder_name, load_embedder, model_path
+    from rag.opening import embedder_name, load_embedder, model_path, parse_limits
     from rag.render import index_json, index_text
     from rag.store import is_index
 
     folder, max_bytes = Path(settings.index), int(settings.max_file_mb * 1e6)
     roots = paths or ([] if is_index(folder) else [Path(settings.corpus)])
-    name = embedder_name(settings)
+    name, limits = embedder_name(settings), parse_limits(settings)
     consent = console.consent(quiet=quiet or as_json)
 
     def run(roots: list[Path]) -> IndexReport:
@@ -103,6 +103,7 @@ def index(
                 open_embedder=lambda: load_embedder(settings, consent),
                 embedder_name=name,
                 max_bytes=max_bytes,
+                limits=limits,
                 replace=replace,
                 gitignore=gitignore,
                 check=check,
@@ -111,8 +112,8 @@ def index(
 
     if dry_run:
         report = preview_index(
-            roots, folder=folder, embedder_name=name, max_bytes=max_bytes, replace=replace,
-            gitignore=gitignore,
+            roots, folder=folder, embedder_name=name, max_bytes=max_bytes, limits=limits,
+            replace=replace, gitignore=gitignore,
         )  # fmt: skip
     else:
         model_path(settings, "embedder", consent)
@@ -221,6 +222,7 @@ def ask(
 
 
 app.command()(chat.chat)
+app.command()(show.show)
 app.command("eval")(many.evaluate)
 app.command()(many.batch)
 

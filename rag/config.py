@@ -43,7 +43,12 @@ class Settings:
         answer_threshold: Least probability that the documents answer, below which they are
             said not to.
         support_threshold: Least support at which a claim is shown.
-        max_file_mb: Larger files are skipped, in units of 10**6 bytes.
+        max_file_mb: Larger files, and longer texts, are skipped, in units of 10**6 bytes.
+        max_expanded_mb: What a zip-based format may expand to, in units of 10**6 bytes.
+        parse_memory_mb: Address space for parsing a file, in units of 10**6 bytes.
+        parse_cpu_seconds: Processor time for parsing a file.
+        parse_wall_seconds: Time on the clock for parsing a file.
+        json_text_field: The field of JSON objects that holds their text.
     """
 
     corpus: str = "seeds"
@@ -61,6 +66,11 @@ class Settings:
     answer_threshold: float = _bounded(0.55, 0.0, 1.0)
     support_threshold: float = _bounded(0.5, 0.0, 1.0)
     max_file_mb: float = _bounded(50.0, 0.001, 100000.0)
+    max_expanded_mb: int = _bounded(500, 1, 100000)
+    parse_memory_mb: int = _bounded(1024, 256, 1000000)
+    parse_cpu_seconds: int = _bounded(60, 1, 86400)
+    parse_wall_seconds: int = _bounded(240, 1, 86400)
+    json_text_field: str = "text"
 
 
 def load(

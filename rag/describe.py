@@ -30,21 +30,26 @@ _NAME = re.compile(
     r"(?:by\s+)?(?P<name>(?:[A-ZÀ-Þ][\w'’.-]*)(?:\s+(?:de|van|von|der|den|la|le|al|bin|[A-ZÀ-Þ][\w'’.-]*)){1,3})",
 )
 _BYLINE = re.compile(r"(?i:(?:written )?by)\s+(?P<name>[A-ZÀ-Þ].{2,80}(?<![.!?]))")
-_FRONT = re.compile(r"\ufeff?---\r?\n(?P<body>.*?)\r?\n(?:---|\.\.\.)\s*?(?:\r?\n|\Z)", re.DOTALL)
-_FRONT_LINE = re.compile(r"^(title|date|authors?)[ \t]*:[ \t]*(\S.*)$", re.I | re.M)
+_FRONT = re.compile(
+    r"\ufeff?(?:---\r?\n(?P<yaml>.*?)\r?\n(?:---|\.\.\.)|\+\+\+\r?\n(?P<toml>.*?)\r?\n\+\+\+)"
+    r"\s*?(?:\r?\n|\Z)",
+    re.DOTALL,
+)
+_FRONT_LINE = re.compile(r"(title|date|author|lang)(?:s|uage)?[ \t]*[:=][ \t]*(.*)", re.I)
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """Title, ISO date and author; "" where the text does not show one."""
+    """Title, ISO date, author and language; "" where the text does not show one."""
 
     title: str = ""
     date: str = ""
     author: str = ""
+    language: str = ""
 
 
 def front_matter(text: str) -> int:
-    """The length of a YAML front matter block, 0 where there is none."""
+    """The length of a YAML or TOML front matter block, 0 where there is none."""
     match = _FRONT.match(text)
     return match.end() if match else 0
 
@@ -67,13 +72,8 @@ def describe(text: str, *, head: list[tuple[str, bool]], repeated: set[str]) -> 
         head: The first blocks as a reader sees them, each with whether it is marked as a heading.
         repeated: Short lines that come again further down: page headers, mostly the title.
     """
-    found = {"title": "", "date": "", "author": ""}
-    if match := _FRONT.match(text):
-        for key, value in _FRONT_LINE.findall(match["body"]):
-            found["author" if key.lower().startswith("author") else key.lower()] = (
-                value.strip().strip("\"'[]")
-            )
-        found["date"] = find_date(found["date"]) or found["date"]
+    match = _FRONT.match(text)
+    found = _front_facts(match["yaml"] or match["toml"] or "" if match else "")
     lines = [line for line, _ in head]
     title_at = _title(head, repeated)
     title = lines[title_at] if title_at is not None else ""
@@ -93,7 +93,28 @@ def describe(text: str, *, head: list[tuple[str, bool]], repeated: set[str]) -> 
         title=found["title"] or title.rstrip(".") or _opening(lines),
         date=found["date"] or day,
         author=found["author"] or author,
+        language=found["lang"],
     )
+
+
+def _front_facts(body: str) -> dict[str, str]:
+    """Title, date, author and language of front matter; a list of authors in one line."""
+    found = {"title": "", "date": "", "author": "", "lang": ""}
+    listed = ""  # the key whose list follows, one entry a line
+    for line in body.splitlines():
+        entry = line.strip()
+        if listed and entry.startswith("- "):
+            value = entry[2:].strip().strip("\"'")
+            found[listed] += f", {value}" if found[listed] else value
+            continue
+        listed = ""
+        if match := _FRONT_LINE.match(line):
+            key, value = match[1].lower(), match[2].strip()
+            listed = "" if value else key
+            names = [name.strip().strip("\"'") for name in value.strip("[]").split(",")]
+            found[key] = ", ".join(names) if value.startswith("[") else value.strip("\"'[]")
+    found["date"] = find_date(found["date"]) or found["date"]
+    return found
 
 
 def _title(head: list[tuple[str, bool]], repeated: set[str]) -> int | None:

@@ -42,14 +42,14 @@ class IndexState:
     Attributes:
         folder: Of the index.
         generation: Counts its published states.
-        counts: Documents, passages and sentences; a text that stands at several places is one.
+        counts: Documents, passages and sentences; a text that stands in several files is one.
         bytes: Of all its files.
         models: Its embedder, and the language model of the settings.
         sound: Nothing is wrong.
         problems: What is wrong.
         checked: What was looked at.
         written: When it was last written, UTC.
-        copies: Places that hold a text that stands at another place already.
+        copies: Files that hold a text that stands in another already.
         near_duplicates: Two paths and the share of sentences they have in common.
     """
 
@@ -99,7 +99,7 @@ def index_status(settings: Settings, *, check: bool = False) -> IndexState:
             problems=tuple(found),
             checked="every row" if thorough else "the structure; every row: rag status --check",
             written=store.meta("written"),
-            copies=len(store.places()) - counts["documents"],
+            copies=len(store.files()) - counts["documents"],
             near_duplicates=tuple(
                 (names[one], names[other], alike)
                 for one, other, alike in near(store)

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from rag import dense, split
+from rag import dense, read, split
 from rag.changes import Changes, Live, compare, look, refuse_empty, refuse_mixture
 from rag.mending import mend
 from rag.records import Document, Embedder, Skipped
+from rag.sandbox import DEFAULT_LIMITS, ParseLimits, Sandbox
 from rag.similar import near
 from rag.split import embedding_text
-from rag.store import Store, is_index, open_index
+from rag.store import IndexedFile, Store, is_index, open_index
 from rag.sums import text_sum
 from rag.writing import Writer, locked, open_to_write
 
@@ -32,6 +33,7 @@ class IndexReport:
 
     Attributes:
         moved: Old and new path of what has the same text at another place.
+        warnings: Documents of which this run could not read a part, and why.
         copies: First path and the others, of each text that stands at several.
         near_duplicates: Two paths and the share of sentences they have in common, of pairs with a
             document that is new or changed.
@@ -47,6 +49,7 @@ class IndexReport:
     moved: tuple[tuple[str, str], ...] = ()
     unchanged: int = 0
     skipped: tuple[Skipped, ...] = ()
+    warnings: tuple[Skipped, ...] = ()
     embedded: int = 0
     counts: dict[str, int] = field(default_factory=dict)
     copies: tuple[tuple[str, ...], ...] = ()
@@ -63,6 +66,7 @@ def build_index(
     open_embedder: Callable[[], Embedder],
     embedder_name: str,
     max_bytes: int,
+    limits: ParseLimits = DEFAULT_LIMITS,
     replace: bool = False,
     gitignore: bool = True,
     check: bool = False,
@@ -81,6 +85,7 @@ def build_index(
         open_embedder: Called once, and only if there is something to embed.
         embedder_name: Another one than the index was built with re-embeds everything.
         max_bytes: Larger files are skipped.
+        limits: What parsing one file may take.
         replace: Drop documents of roots that are not named.
         gitignore: Obey ``.gitignore`` as well as ``.ragignore``.
         check: Look at every byte of the index first, however large it is.
@@ -95,10 +100,11 @@ def build_index(
     tell = progress or (lambda *_: None)
     with locked(folder):
         damage = mend(folder, thorough=check)
-        with contextlib.closing(open_to_write(folder)) as store:
+        with contextlib.closing(open_to_write(folder)) as store, Sandbox(limits) as sandbox:
             return _run(
-                store, roots, open_embedder=open_embedder, embedder_name=embedder_name,
-                max_bytes=max_bytes, replace=replace, gitignore=gitignore, tell=tell, damage=damage,
+                store, roots, sandbox=sandbox, open_embedder=open_embedder,
+                embedder_name=embedder_name, max_bytes=max_bytes, replace=replace,
+                gitignore=gitignore, tell=tell, damage=damage,
             )  # fmt: skip
 
 
@@ -106,6 +112,7 @@ def _run(
     store: Writer,
     roots: list[Path],
     *,
+    sandbox: Sandbox,
     open_embedder: Callable[[], Embedder],
     embedder_name: str,
     max_bytes: int,
@@ -114,8 +121,8 @@ def _run(
     tell: Progress,
     damage: str,
 ) -> IndexReport:
-    recipe = _recipe(embedder_name)
-    live = store.places()
+    recipe = _recipe(embedder_name, sandbox.limits)
+    live = store.files()
     roots = _resolved(roots, live)
     changes = look(roots, live, replace=replace, gitignore=gitignore)
     refuse_mixture(live, recipe, {s.path for s in changes.inputs}.union(changes.gone))
@@ -124,8 +131,9 @@ def _run(
     embedder: Embedder | None = None
     embedded = 0
     looked = compare(
-        changes, live, roots=roots, recipe=recipe, max_bytes=max_bytes, stored=store.document_at
-    )
+        changes, live, roots=roots, recipe=recipe, max_bytes=max_bytes, sandbox=sandbox,
+        stored=store.document_at,
+    )  # fmt: skip
     for number, (path, document) in enumerate(looked):
         tell(path, number, len(changes.inputs))
         if document is None:
@@ -133,15 +141,15 @@ def _run(
         content = text_sum(document.text)
         if content in staged:
             store.restore(content, document.text)
-        elif content not in has:
+        elif content not in has or _again(live.get(path), content):
             embedder = embedder or open_embedder()
             embedded += _stage(store, document, embedder, recipe)
             staged.add(content)
-    if not changes.places:
+    if not changes.files:
         refuse_empty(roots, changes.skipped)
-    wanted = {place.content for place in [*live.values(), *changes.places.values()]}
+    wanted = {file.content for file in [*live.values(), *changes.files.values()]}
     store.discard(set(store.contents(live=False)) - wanted)
-    new = {path: changes.places[path] for path in changes.added + changes.changed}
+    new = {path: changes.files[path] for path in changes.added + changes.changed}
     if new or changes.gone or not store.generation:
         facts = {"embedder": embedder_name, "recipe": recipe}
         store.publish({**changes.touched, **new}, changes.gone, facts)
@@ -162,6 +170,7 @@ def preview_index(
     folder: Path,
     embedder_name: str,
     max_bytes: int,
+    limits: ParseLimits = DEFAULT_LIMITS,
     replace: bool = False,
     gitignore: bool = True,
 ) -> IndexReport:
@@ -176,17 +185,19 @@ def preview_index(
     with contextlib.ExitStack() as stack:
         if store:
             stack.enter_context(contextlib.closing(store))
-        live = store.places() if store else {}
-        recipe = _recipe(embedder_name)
+        live = store.files() if store else {}
+        recipe = _recipe(embedder_name, limits)
+        sandbox = stack.enter_context(Sandbox(limits))
         roots = _resolved(roots, live)
         changes = look(roots, live, replace=replace, gitignore=gitignore)
         refuse_mixture(live, recipe, {s.path for s in changes.inputs}.union(changes.gone))
         stored = store.document_at if store else _no_document
         for _ in compare(
-            changes, live, roots=roots, recipe=recipe, max_bytes=max_bytes, stored=stored
-        ):
+            changes, live, roots=roots, recipe=recipe, max_bytes=max_bytes, sandbox=sandbox,
+            stored=stored,
+        ):  # fmt: skip
             pass
-        if not changes.places:
+        if not changes.files:
             refuse_empty(roots, changes.skipped)
         return replace_(
             _report(changes, live), dry_run=True, generation=store.generation if store else 0,
@@ -198,8 +209,15 @@ def _no_document(path: str) -> Document:
     raise KeyError(path)
 
 
-def _recipe(embedder_name: str) -> str:
-    return f"{embedder_name}/split-{split.VERSION}"
+def _recipe(embedder_name: str, limits: ParseLimits) -> str:
+    recipe = f"{embedder_name}/read-{read.VERSION}/split-{split.VERSION}"
+    named = limits.json_field != DEFAULT_LIMITS.json_field
+    return f"{recipe}/{limits.json_field}" if named else recipe
+
+
+def _again(before: IndexedFile | None, content: str) -> bool:
+    """Whether a path held this text already: then its pages, or what its format says, changed."""
+    return before is not None and before.content == content
 
 
 def _report(changes: Changes, live: Live) -> IndexReport:
@@ -213,6 +231,7 @@ def _report(changes: Changes, live: Live) -> IndexReport:
         moved=tuple(sorted(moved.items())),
         unchanged=changes.unchanged,
         skipped=tuple(changes.skipped),
+        warnings=tuple(changes.warnings),
         lost=tuple(p for p in changes.gone if p not in moved and not live[p].recipe),
     )
 
@@ -262,4 +281,4 @@ def _resolved(roots: list[Path], live: Live) -> list[Path]:
     """The named roots, or those that the index has."""
     if roots:
         return [Path(os.path.realpath(root)) for root in roots]
-    return sorted({Path(place.root) for place in live.values()})
+    return sorted({Path(file.root) for file in live.values()})

@@ -19,7 +19,7 @@ from rag.soundness import (
     SMALL,
     document_ids,
     intact,
-    intact_places,
+    intact_files,
     intact_text,
     problems,
     size,
@@ -89,8 +89,8 @@ def _wrong(store: Store, *, thorough: bool) -> list[str]:
 
 
 def _salvage(folder: Path, old: Store) -> str:
-    places, bad = intact_places(old)
-    wanted = {place.content for place in places.values()}
+    files, bad = intact_files(old)
+    wanted = {file.content for file in files.values()}
     facts = {row[0]: row[1] for row in old.readable("SELECT key, value FROM meta")}
     kept = whole = unreadable = 0
     size_ = ""
@@ -110,23 +110,23 @@ def _salvage(folder: Path, old: Store) -> str:
             recipes.append(rows.document[1])
             size_ = str(len(rows.vectors[0][1]) // 4) if rows.vectors else size_
         recipe = max(set(recipes), key=recipes.count, default="")
-        known = {"embedder": recipe.rpartition("/")[0], "recipe": recipe}
+        known = {"embedder": recipe.partition("/read-")[0], "recipe": recipe}
         if size_:
             known["dimension"] = size_
-        if places:
+        if files:
             with new.transaction():
                 new.set_facts({"generation": str(generation)})
-            new.publish(places, (), known, keep=True)
-        waiting = sum(1 for place in new.places().values() if not place.recipe)
-    if unreadable or bad or not places:
+            new.publish(files, (), known, keep=True)
+        waiting = sum(1 for file in new.files().values() if not file.recipe)
+    if unreadable or bad or not files:
         _keep_damaged(folder)
     (folder / _MAKING).replace(folder / _MADE)
     sync(folder)
     parts = [f"{whole} documents kept"]
     if waiting:
         parts.append(f"{waiting} to be read again")
-    if not places:
-        parts.append("their places are not known: name your folders, rag index FOLDER")
+    if not files:
+        parts.append("their files are not known: name your folders, rag index FOLDER")
     return ", ".join(parts)
 
 

@@ -14,6 +14,7 @@ from rag.config import Settings
 from rag.dense import open_dense
 from rag.errors import IndexUnusable, ModelUnusable
 from rag.records import Embedder, Generator
+from rag.sandbox import ParseLimits
 from rag.scope import scope_of
 from rag.store import Store, open_index
 
@@ -66,6 +67,18 @@ def model_path(settings: Settings, kind: models.Kind, consent: Consent) -> Path:
 
     fetch.pull(name, folder=folder, progress=consent.progress, say=consent.say)
     return models.locate(name, folder=folder, kind=kind)
+
+
+def parse_limits(settings: Settings) -> ParseLimits:
+    """What parsing one file may take."""
+    return ParseLimits(
+        memory_mb=settings.parse_memory_mb,
+        cpu_seconds=settings.parse_cpu_seconds,
+        wall_seconds=settings.parse_wall_seconds,
+        expanded_mb=settings.max_expanded_mb,
+        max_chars=int(settings.max_file_mb * 1e6),
+        json_field=settings.json_text_field,
+    )
 
 
 def load_embedder(settings: Settings, consent: Consent) -> Embedder:

@@ -17,26 +17,50 @@ FloatMatrix = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a stretch of a document stands in its own terms; it holds up to the next place.
+
+    Attributes:
+        start: Offset of its first code point.
+        label: As a person says it: ``p. 3``, ``slide 2``, ``Sheet1 row 5``, ``Methods › Data``.
+        page: Page of a PDF or slide of a presentation, counted from 1; else None.
+    """
+
+    start: int
+    label: str
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """One source file as it was read.
 
     Attributes:
         path: Relative to the indexed root, with ``/``.
-        text: The decoded text; every offset in the program refers to it.
+        text: The stored text; every offset in the program refers to it. Of a text file it is the
+            file's own decoded text, of other formats what ``rag show`` prints.
         sha256: Of the file's bytes, hexadecimal.
-        encoding: The codec that decoded it.
-        title: From the text where it shows one, else made from its first words.
-        date: ISO ``YYYY-MM-DD`` (or shorter) where the text shows one, else "".
-        author: Where the text shows one, else "".
+        encoding: The codec that decoded it; "" for formats that are no text.
+        format: As ``formats.py`` names it.
+        title: What the format says of itself; "" leaves it to be read off the text.
+        date: The same, ISO ``YYYY-MM-DD``.
+        author: The same.
+        language: The same, a tag such as ``en`` or ``de-AT``.
+        places: In order of their offsets; empty where lines are all there is.
+        warning: What of the file could not be read; "" where all of it was.
     """
 
     path: str
     text: str
     sha256: str
     encoding: str
+    format: str = "text"
     title: str = ""
     date: str = ""
     author: str = ""
+    language: str = ""
+    places: tuple[Place, ...] = ()
+    warning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +137,7 @@ class Hit:
         score: The fused score; larger is better.
         ranks: Rank in each stage that found it, counted from 1.
         stage_scores: The raw score in each such stage.
+        place: Where it begins in the document's own terms, if it has any.
     """
 
     passage_id: int
@@ -123,6 +148,7 @@ class Hit:
     score: float
     ranks: dict[str, int]
     stage_scores: dict[str, float]
+    place: Place | None = None
 
 
 _NEXT = 40  # code points at most between a sentence and the next: spaces, markup
@@ -168,6 +194,7 @@ class Citation:
     """A label in an answer and the exact text it stands for.
 
     ``also_in`` holds the other documents with the same text, word for word.
+    ``page`` and ``place`` are those of the ``Place`` in which it begins; None and "" without one.
     """
 
     label: int
@@ -180,6 +207,7 @@ class Citation:
     line_end: int
     quote: str
     also_in: tuple[str, ...] = ()
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,8 @@ def search_json(query: str, expanded: str, hits: list[Hit]) -> str:
             "document": hit.document.path,
             "also_in": list(hit.document.also_in),
             "title": hit.document.title,
-            "page": None,
+            "page": hit.place.page if hit.place else None,
+            "place": hit.place.label if hit.place else "",
             "start": hit.passage.start,
             "end": hit.passage.end,
             "line_start": hit.line_start,
@@ -75,7 +76,7 @@ def search_text(expanded: str, hits: list[Hit], *, width: int, explain: bool) ->
     """Passages under their places; ``explain`` adds each stage's rank and score."""
     lines = [f"searched: {_safe(expanded)}", ""] if explain else []
     for number, hit in enumerate(hits, 1):
-        where = _place(hit.document.path, hit.line_start, hit.line_end)
+        where = _hit_place(hit)
         lines.append(f"{number}. {_safe(hit.document.title)} · {where}")
         if explain:
             lines.append(f"   {_fused(hit)}")
@@ -92,7 +93,7 @@ def sources_text(citations: tuple[Citation, ...], *, width: int) -> str:
     """Each source with its document, title, lines and quotation."""
     lines: list[str] = []
     for citation in citations:
-        where = _place(citation.document, citation.line_start, citation.line_end)
+        where = _place(citation.document, citation.line_start, citation.line_end, citation.place)
         also = f" (and {len(citation.also_in)} more)" if citation.also_in else ""
         lines.append(f"[{citation.label}] {_safe(citation.title)} · {where}{also}")
         quote = _safe(shown(citation.quote))
@@ -121,7 +122,7 @@ def quote_text(citation: Citation, before: str, after: str, *, width: int, style
         for row in _wrap(line, width - 4, "") or [""]:
             shown_, within = _highlighted(row, within, styled=styled)
             lines.append(f"    {shown_}".rstrip())
-    where = _place(citation.document, citation.line_start, citation.line_end)
+    where = _place(citation.document, citation.line_start, citation.line_end, citation.place)
     return "\n".join([f"[{citation.label}] {_safe(citation.title)} · {where}", *lines])
 
 
@@ -171,7 +172,7 @@ def why_text(
         lines += _wrap(_safe(item.shown), width, "   ")
     lines += ["", "passages:"]
     for number, hit in enumerate(hits, 1):
-        where = _place(hit.document.path, hit.line_start, hit.line_end)
+        where = _hit_place(hit)
         lines += _wrap(f"{number}. {where} · {_fused(hit)}", width, "")
     return "\n".join(lines)
 
@@ -222,6 +223,7 @@ def wrapped(text: str, *, width: int) -> str:
 def index_text(report: IndexReport) -> str:
     """What a run of ``rag index`` did."""
     lines = [f"skipped {_safe(skip.path)}: {_safe(skip.reason)}" for skip in report.skipped]
+    lines += [f"warning {_safe(part.path)}: {_safe(part.reason)}" for part in report.warnings]
     lines += [f"near-duplicates ({alike:.0%}): {_safe(one)}, {_safe(other)}"
               for one, other, alike in report.near_duplicates[:_LISTED]]  # fmt: skip
     if report.mended:
@@ -348,8 +350,14 @@ def findings_json(findings: list[Finding]) -> str:
     return json.dumps({"schema": "rag.doctor/1", "ok": ok, "checks": checks}, ensure_ascii=False)
 
 
-def _place(path: str, first: int, last: int) -> str:
-    return f"{_safe(path)}:{first}" + (f"-{last}" if last != first else "")
+def _place(path: str, first: int, last: int, label: str) -> str:
+    lines = f"{_safe(path)}:{first}" + (f"-{last}" if last != first else "")
+    return f"{lines} ({_safe(label)})" if label else lines
+
+
+def _hit_place(hit: Hit) -> str:
+    label = hit.place.label if hit.place else ""
+    return _place(hit.document.path, hit.line_start, hit.line_end, label)
 
 
 def _safe(text: str) -> str:

@@ -175,9 +175,10 @@ def _cut_front(text: str, most: int) -> str:
 
 
 def _place(span: Row) -> str:
-    """Page and lines, where they are known."""
+    """Page (or what the format has instead) and lines, where they are known."""
     first, last = span.get("line_start"), span.get("line_end")
     parts = [f"page {span['page']}"] if span.get("page") is not None else []
+    parts = [_name(span["place"])] if span.get("place") else parts
     if first is not None:
         parts.append(f"line {first}" if first == last else f"lines {first} to {last}")
     return ", ".join(parts)

@@ -64,7 +64,8 @@ def markdown_parts(answers: Iterable[Row]) -> Iterator[bytes]:
 
 def _place(citation: Row) -> str:
     first, last = citation["line_start"], citation["line_end"]
-    return f"{citation['document']}:{first}" + (f"-{last}" if last != first else "")
+    lines = f"{citation['document']}:{first}" + (f"-{last}" if last != first else "")
+    return f"{lines} ({citation['place']})" if citation.get("place") else lines
 
 
 def _line(text: str) -> str:

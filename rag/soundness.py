@@ -12,14 +12,14 @@ from typing import Any
 
 from rag import dense
 from rag.errors import IndexUnusable
-from rag.store import DATABASE, Place, Store, passage_sum
+from rag.store import DATABASE, IndexedFile, Store, passage_sum, place_sum
 from rag.sums import bytes_sum, text_sum
-from rag.writing import DocumentRows, document_sum, place_sum
+from rag.writing import DocumentRows, document_sum, file_sum
 
 SMALL = 200_000_000  # bytes; a smaller index is looked at in full whenever it is written
 INCOMPLETE = "the FAISS files do not hold the live passages"
 _SHOWN = 5
-_ROW = "content, recipe, encoding, title, date, author, passages, sentences"
+_ROW = "content, recipe, encoding, title, date, author, language, format, passages, sentences"
 Row = tuple[Any, ...]
 
 
@@ -29,7 +29,7 @@ def document_ids(store: Store) -> list[int]:
     for query in (
         "SELECT id FROM documents",
         "SELECT id FROM documents ORDER BY id DESC",
-        "SELECT DISTINCT document_id FROM places WHERE document_id NOT NULL",
+        "SELECT DISTINCT document_id FROM files WHERE document_id NOT NULL",
         "SELECT DISTINCT document_id FROM passages",
     ):
         # A damaged page may hold anything.
@@ -43,6 +43,10 @@ def intact(store: Store, document_id: int) -> DocumentRows | None:
         head = store.rows(f"SELECT {_ROW}, sum FROM documents WHERE id = ?", document_id)
         acronyms = store.rows(
             "SELECT short, long FROM acronyms WHERE document_id = ? ORDER BY rowid", document_id
+        )
+        places = store.rows(
+            "SELECT start, label, page, sum FROM places WHERE document_id = ? ORDER BY start",
+            document_id,
         )
         passages = store.rows(
             'SELECT id, document_id, start, "end", line_start, line_end, heading, sum'
@@ -59,7 +63,12 @@ def intact(store: Store, document_id: int) -> DocumentRows | None:
             " JOIN passages ON id = passage_id WHERE document_id = ? ORDER BY passage_id",
             document_id,
         )
-        if len(head) != 1 or document_sum(head[0][:-1], acronyms) != head[0][-1]:
+        if (
+            len(head) != 1
+            or document_sum(head[0][:-1], acronyms, [place[:-1] for place in places]) != head[0][-1]
+        ):
+            return None
+        if any(place_sum(document_id, place[:-1]) != place[-1] for place in places):
             return None
         if (len(passages), len(sentences)) != head[0][-3:-1] or len(vectors) != len(passages):
             return None
@@ -75,7 +84,9 @@ def intact(store: Store, document_id: int) -> DocumentRows | None:
                 return None
     except (IndexUnusable, TypeError, KeyError, ValueError):
         return None
-    return DocumentRows(head[0], acronyms, passages, sentences, vectors)
+    return DocumentRows(
+        head[0], acronyms, [place[:-1] for place in places], passages, sentences, vectors
+    )
 
 
 def intact_text(store: Store, document_id: int, content: str) -> str | None:
@@ -87,16 +98,16 @@ def intact_text(store: Store, document_id: int, content: str) -> str | None:
     return rows[0][0] if rows and text_sum(str(rows[0][0])) == content else None
 
 
-def intact_places(store: Store) -> tuple[dict[str, Place], int]:
-    """Places that are what was written, and how many are not."""
-    found: dict[str, Place] = {}
+def intact_files(store: Store) -> tuple[dict[str, IndexedFile], int]:
+    """Files whose rows are what was written, and how many are not."""
+    found: dict[str, IndexedFile] = {}
     bad = 0
     for path, root, sha256, content, seen, sum_ in store.readable(
-        "SELECT path, root, sha256, content, seen, sum FROM places"
+        "SELECT path, root, sha256, content, seen, sum FROM files"
     ):
-        place = Place(root, sha256, content, seen, "")
-        if place_sum(path, place) == sum_:
-            found[path] = place
+        file = IndexedFile(root, sha256, content, seen, "")
+        if file_sum(path, file) == sum_:
+            found[path] = file
         else:
             bad += 1
     return found, bad
@@ -161,9 +172,9 @@ def _words(store: Store) -> Iterator[str]:
 
 
 def _rows(store: Store) -> Iterator[str]:
-    places, bad = intact_places(store)
+    files, bad = intact_files(store)
     if bad:
-        yield f"{bad} places are not what was written"
+        yield f"{bad} rows of files are not what was written"
     live = {row[0] for row in store.rows("SELECT id FROM documents WHERE live")}
     rows = [id_ for id_ in live if intact(store, id_) is None]
     texts = [
@@ -174,7 +185,7 @@ def _rows(store: Store) -> Iterator[str]:
     for what, ids in (("rows", rows), ("text", texts)):
         if ids:
             yield f"the {what} of {_named(store, ids)} not what was written"
-    waiting = [path for path, place in store.places().items() if not place.recipe]
+    waiting = [path for path, file in store.files().items() if not file.recipe]
     if waiting:
         yield f"{len(waiting)} documents wait for their files to be read again: {waiting[0]}"
     facts = store.facts()
@@ -183,15 +194,15 @@ def _rows(store: Store) -> Iterator[str]:
     if any(facts.get(key) != str(value) for key, value in store.counts().items()):
         yield "documents, passages or sentences are missing"
     linked = {
-        row[0] for row in store.rows("SELECT document_id FROM places WHERE document_id NOT NULL")
+        row[0] for row in store.rows("SELECT document_id FROM files WHERE document_id NOT NULL")
     }
     contents = dict(
-        store.rows("SELECT path, documents.content FROM places JOIN documents ON id = document_id")
+        store.rows("SELECT path, documents.content FROM files JOIN documents ON id = document_id")
     )
     if linked != live or any(
-        contents[path] != places[path].content for path in contents if path in places
+        contents[path] != files[path].content for path in contents if path in files
     ):
-        yield "places and documents do not match"
+        yield "files and documents do not match"
     words = store.rows(
         "SELECT (SELECT count(*) FROM lexical_docsize),"
         " (SELECT count(*) FROM lexical_docsize JOIN passages ON passages.id = lexical_docsize.id"
@@ -206,7 +217,7 @@ def _named(store: Store, ids: Iterable[int]) -> str:
     paths = [
         path
         for id_ in listed[:_SHOWN]
-        for (path,) in store.rows("SELECT min(path) FROM places WHERE document_id = ?", id_)
+        for (path,) in store.rows("SELECT min(path) FROM files WHERE document_id = ?", id_)
     ]
     more = f" and {len(listed) - len(paths)} more" if len(listed) > len(paths) else ""
     return f"{', '.join(map(str, paths))}{more}" + (" are" if len(listed) > 1 else " is")

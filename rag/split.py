@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from rag.clean import Cleaned, clean
@@ -31,6 +31,7 @@ Kind = Literal["heading", "paragraph", "item", "row", "code", "furniture", "note
 
 _HEADING = re.compile(r"\s{0,3}#{1,6}\s+(?=\S)")
 _UNDERLINE = re.compile(r"\s{0,3}(=+|-{3,})\s*$")
+_RST_UNDERLINE = re.compile(r"([=~^\"'`*+#.:_-])\1{2,}\s*$")
 _RULE = re.compile(r"\s{0,3}([-*_=~]\s*){3,}$")
 _ITEM = re.compile(r"\s*(?:[-*+•►▪▸‣◦●–—]|\d{1,3}[.)]|\(\w\))\s+(?=\S)")
 _FENCE = re.compile(r"\s{0,3}(```|~~~)")
@@ -88,7 +89,7 @@ def split(document: Document, *, count: Callable[[str], int], max_tokens: int) -
         count: Length of a text in the embedder's tokens, special ones included.
         max_tokens: The embedder's limit; ``embedding_text`` of every passage fits it.
     """
-    blocks = _blocks(document.text)
+    blocks = _blocks(document.text, document.format)
     head = [(b.text, b.kind == "heading") for b in blocks[:10] if b.text and b.kind != "furniture"]
     repeats = Counter(b.text.rstrip(".") for b in blocks if len(b.text) < 120)
     description = describe(
@@ -96,6 +97,7 @@ def split(document: Document, *, count: Callable[[str], int], max_tokens: int) -
         head=head,
         repeated={b.text for b in blocks if repeats[b.text.rstrip(".")] > 1},
     )
+    description = replace(description, **_stated(document))
     _mark_furniture(blocks, description.title)
     joined = _join_broken(blocks)
     passages = tuple(
@@ -106,6 +108,12 @@ def split(document: Document, *, count: Callable[[str], int], max_tokens: int) -
         passages=passages,
         acronyms=tuple(acronyms(" ".join(b.text for b in joined if b.kind != "furniture"))),
     )
+
+
+def _stated(document: Document) -> dict[str, str]:
+    """What the format itself says of a document: it goes before what its text shows."""
+    names = ("title", "date", "author", "language")
+    return {name: value for name in names if (value := getattr(document, name))}
 
 
 def embedding_text(passage: Passage, title: str) -> str:
@@ -123,23 +131,26 @@ def _brief(text: str) -> str:
 # -- blocks -------------------------------------------------------------------------------------
 
 
-def _blocks(text: str) -> list[Block]:
+def _blocks(text: str, format_: str) -> list[Block]:
     blocks: list[Block] = []
     current: Block | None = None
-    fenced = False
-    for start, end in _lines(text, front_matter(text)):
+    code, rst = format_ == "code", format_ == "rst"
+    fenced = code
+    underline = _RST_UNDERLINE if rst else _UNDERLINE
+    first = front_matter(text) if format_ in ("text", "markdown") else 0
+    for start, end in _lines(text, first):
         line = text[start:end]
-        if _FENCE.match(line):
+        if _FENCE.match(line) and not (code or rst):
             fenced, current = not fenced, None
             continue
         if fenced:
             if line.strip():
                 blocks.append(Block("code", [(start, end)]))
             continue
-        if not line.strip() or (_RULE.match(line) and not _UNDERLINE.match(line)):
+        if not line.strip() or (_RULE.match(line) and not underline.match(line)):
             current = None
             continue
-        if _UNDERLINE.match(line):
+        if underline.match(line):
             if current and current.kind == "paragraph" and len(current.spans) == 1:
                 current.kind = "heading"
             current = None

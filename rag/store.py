@@ -2,7 +2,7 @@
 
 Documents, passages, sentences, vectors, acronyms and the lexical index change in one transaction
 (writing.py), so that after a crash the old or the new state is there, whole. Readers see live
-documents only, on one generation. A text stands there once, under every place it was found at.
+documents only, on one generation. A text stands there once, under every path it was found at.
 
     index/rag.sqlite     the truth
     index/dense*.faiss   derived from it (dense.py)
@@ -17,7 +17,7 @@ import math
 import sqlite3
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,19 @@ import numpy.typing as npt
 
 from rag import lexical
 from rag.errors import IndexUnusable
-from rag.records import Acronym, Document, DocumentInfo, FloatMatrix, Hit, Passage, Sentence
+from rag.records import (
+    Acronym,
+    Document,
+    DocumentInfo,
+    FloatMatrix,
+    Hit,
+    Passage,
+    Place,
+    Sentence,
+)
 from rag.sums import bytes_sum, row_sum, text_sum
 
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 DATABASE = "rag.sqlite"
 Ids = npt.NDArray[np.int64]
 _BATCH = 5000  # rows with vectors in memory together
@@ -44,8 +53,8 @@ _RECENT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a document was found.
+class IndexedFile:
+    """A file that a document was read from.
 
     Attributes:
         root: The folder (or file) that was named.
@@ -121,7 +130,7 @@ class Store:
             return {}  # killed before anything was written
         found = {str(key): str(value) for key, value in self.rows("SELECT key, value FROM meta")}
         written = found.pop("sum", "")
-        earlier = "places" not in tables  # an earlier version's index has no checksums
+        earlier = "texts" not in tables  # an earlier version's index has no checksums
         if not earlier and written != str(row_sum(*sorted(found.items()))):
             raise damaged(self.folder, "its facts are not what was written")
         return found
@@ -136,24 +145,24 @@ class Store:
 
     def documents(self) -> list[DocumentInfo]:
         """Every live document, in path order."""
-        places: dict[int, list[str]] = {}
-        for id_, path in self.rows("SELECT document_id, path FROM places ORDER BY path"):
-            places.setdefault(id_, []).append(path)
+        paths: dict[int, list[str]] = {}
+        for id_, path in self.rows("SELECT document_id, path FROM files ORDER BY path"):
+            paths.setdefault(id_, []).append(path)
         rows = self.rows("SELECT id, title, date, author FROM documents WHERE live")
         found = [
-            DocumentInfo(id_, places[id_][0], title, date, author, tuple(places[id_][1:]))
+            DocumentInfo(id_, paths[id_][0], title, date, author, tuple(paths[id_][1:]))
             for id_, title, date, author in rows
-            if id_ in places
+            if id_ in paths
         ]
         return sorted(found, key=lambda document: document.path)
 
-    def places(self) -> dict[str, Place]:
-        """Path to place of everything that was found."""
+    def files(self) -> dict[str, IndexedFile]:
+        """Path to file of everything that was found."""
         rows = self.rows(
-            "SELECT path, root, sha256, places.content, seen, ifnull(recipe, '') FROM places"
+            "SELECT path, root, sha256, files.content, seen, ifnull(recipe, '') FROM files"
             " LEFT JOIN documents ON documents.id = document_id"
         )
-        return {path: Place(*place) for path, *place in rows}
+        return {path: IndexedFile(*file) for path, *file in rows}
 
     def contents(self, *, live: bool) -> dict[str, str]:
         """Content to recipe of live or of staged documents."""
@@ -161,12 +170,26 @@ class Store:
 
     def document_at(self, path: str) -> Document:
         """The document at a path, as it was read; errors as ``document``."""
-        row = self._row("SELECT document_id FROM places WHERE path = ?", path)
+        row = self._row("SELECT document_id FROM files WHERE path = ?", path)
         return self.document(int(row[0]) if row and row[0] is not None else 0)
 
     def text(self, document_id: int) -> str:
-        """The stored text of a document."""
-        return self.document(document_id).text
+        """The stored text of a document.
+
+        Raises:
+            IndexUnusable: It is not there, or is not what was stored.
+        """
+        row = self._row(
+            "SELECT text, documents.content, min(path) FROM documents"
+            " JOIN texts ON texts.document_id = id JOIN files ON files.document_id = id"
+            " WHERE id = ?",
+            document_id,
+        )
+        if row is None or row[2] is None:
+            raise damaged(self.folder, f"the text of document {document_id} is missing")
+        if text_sum(str(row[0])) != row[1]:
+            raise damaged(self.folder, f"the text of {row[2]} is not what was stored")
+        return str(row[0])
 
     def document(self, document_id: int) -> Document:
         """A document as it was read when it was indexed.
@@ -175,16 +198,38 @@ class Store:
             IndexUnusable: It is not there, or is not what was stored.
         """
         row = self._row(
-            "SELECT min(path), text, sha256, encoding, documents.content FROM documents"
-            " JOIN texts ON texts.document_id = id JOIN places ON places.document_id = id"
-            " WHERE id = ?",
+            "SELECT min(path), sha256, encoding, format, title, date, author, language"
+            " FROM documents JOIN files ON document_id = id WHERE id = ?",
             document_id,
         )
         if row is None or row[0] is None:
-            raise damaged(self.folder, f"the text of document {document_id} is missing")
-        if text_sum(str(row[1])) != row[4]:
-            raise damaged(self.folder, f"the text of {row[0]} is not what was stored")
-        return Document(*row[:4])
+            raise damaged(self.folder, f"document {document_id} is missing")
+        places = self.rows(
+            "SELECT start, label, page, sum FROM places WHERE document_id = ? ORDER BY start",
+            document_id,
+        )
+        path, *about = row
+        found = tuple(self._place(document_id, place) for place in places)
+        return replace(Document(path, self.text(document_id), *about), places=found)
+
+    def place(self, document_id: int, offset: int) -> Place | None:
+        """Where an offset stands in its document's own terms, if it has any.
+
+        Raises:
+            IndexUnusable: It is not what was stored.
+        """
+        row = self._row(
+            "SELECT start, label, page, sum FROM places WHERE document_id = ? AND start <= ?"
+            " ORDER BY start DESC LIMIT 1",
+            document_id,
+            offset,
+        )
+        return self._place(document_id, row) if row else None
+
+    def _place(self, document_id: int, row: tuple[Any, ...]) -> Place:
+        if place_sum(document_id, row[:-1]) != row[-1]:
+            raise damaged(self.folder, f"a place in document {document_id} is not what was stored")
+        return Place(*row[:-1])
 
     def counts(self) -> dict[str, int]:
         """Live documents, passages and sentences."""
@@ -322,13 +367,16 @@ class Store:
         )
         if row is None:
             raise damaged(self.folder, f"passage {passage_id} is missing")
-        paths = self.rows("SELECT path FROM places WHERE document_id = ? ORDER BY path", row[0])
+        paths = self.rows("SELECT path FROM files WHERE document_id = ? ORDER BY path", row[0])
         if not paths:
             raise damaged(self.folder, f"document {row[0]} stands nowhere")
         first, *others = (path for (path,) in paths)
         document = DocumentInfo(row[0], first, row[1], row[2], row[3], tuple(others))
         passage, line_start, line_end = self._passage(passage_id)
-        return Hit(passage_id, document, passage, line_start, line_end, score, ranks, stage_scores)
+        place = self.place(document.id, passage.start)
+        return Hit(
+            passage_id, document, passage, line_start, line_end, score, ranks, stage_scores, place
+        )
 
     def _passage(self, passage_id: int) -> tuple[Passage, int, int]:
         """A passage as it was stored, or nothing; with its first and last line."""
@@ -376,6 +424,11 @@ class Store:
 def passage_sum(passage_id: int, row: Iterable[object], sentences: Iterable[Any]) -> int:
     """Checksum of a passage's row (``document_id`` to ``heading``) and of its sentences' rows."""
     return row_sum(passage_id, *row, *(value for sentence in sentences for value in sentence))
+
+
+def place_sum(document_id: int, row: Iterable[object]) -> int:
+    """Checksum of a place's row (``start`` to ``page``)."""
+    return row_sum(document_id, *row)
 
 
 def is_index(folder: Path) -> bool:

@@ -75,6 +75,6 @@ def watch_roots(
 def _roots(folder: Path) -> list[Path]:
     store = open_index(folder)
     try:
-        return sorted({Path(place.root) for place in store.places().values()})
+        return sorted({Path(file.root) for file in store.files().values()})
     finally:
         store.close()

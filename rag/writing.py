@@ -26,7 +26,7 @@ from rag.errors import IndexBusy, IndexUnusable, OutOfResources
 from rag.records import Document, FloatMatrix
 from rag.similar import sketch
 from rag.split import Split
-from rag.store import DATABASE, SCHEMA_VERSION, Place, Store, damaged, passage_sum
+from rag.store import DATABASE, SCHEMA_VERSION, IndexedFile, Store, damaged, passage_sum, place_sum
 from rag.sums import bytes_sum, row_sum, text_sum
 from rag.words import terms
 
@@ -35,7 +35,7 @@ Row = tuple[Any, ...]
 # Without its text (mending.py) a document waits for its file and is not published.
 _STAGED = (
     "SELECT documents.* FROM documents JOIN texts ON document_id = id WHERE live = 0"
-    " AND content IN (SELECT content FROM places)"
+    " AND content IN (SELECT content FROM files)"
 )
 _AT_A_TIME = 1000  # passages whose words are in memory together while they are published
 
@@ -45,17 +45,22 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE documents (
     id INTEGER PRIMARY KEY AUTOINCREMENT, content TEXT NOT NULL, recipe TEXT NOT NULL,
     encoding TEXT NOT NULL, title TEXT NOT NULL, date TEXT NOT NULL, author TEXT NOT NULL,
-    passages INTEGER NOT NULL, sentences INTEGER NOT NULL, sum INTEGER NOT NULL,
+    language TEXT NOT NULL, format TEXT NOT NULL, passages INTEGER NOT NULL,
+    sentences INTEGER NOT NULL, sum INTEGER NOT NULL,
     live INTEGER NOT NULL, published INTEGER NOT NULL DEFAULT 0);
 CREATE UNIQUE INDEX documents_content ON documents (content, live);
 CREATE INDEX documents_published ON documents (published);
 CREATE TABLE texts (
     document_id INTEGER PRIMARY KEY REFERENCES documents ON DELETE CASCADE, text TEXT NOT NULL);
-CREATE TABLE places (
+CREATE TABLE files (
     path TEXT PRIMARY KEY, root TEXT NOT NULL, sha256 TEXT NOT NULL, content TEXT NOT NULL,
     seen TEXT NOT NULL, document_id INTEGER REFERENCES documents ON DELETE CASCADE,
     sum INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX places_document ON places (document_id);
+CREATE INDEX files_document ON files (document_id);
+CREATE TABLE places (
+    document_id INTEGER NOT NULL REFERENCES documents ON DELETE CASCADE, start INTEGER NOT NULL,
+    label TEXT NOT NULL, page INTEGER, sum INTEGER NOT NULL,
+    PRIMARY KEY (document_id, start)) WITHOUT ROWID;
 CREATE TABLE passages (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     document_id INTEGER NOT NULL REFERENCES documents ON DELETE CASCADE,
@@ -88,6 +93,7 @@ class DocumentRows:
 
     document: Row
     acronyms: list[Row]
+    places: list[Row]
     passages: list[Row]
     sentences: list[Row]
     vectors: list[Row]
@@ -127,30 +133,33 @@ class Writer(Store):
         content, about = text_sum(document.text), parts.description
         sentences = sum(len(passage.sentences) for passage in parts.passages)
         row = (content, recipe, document.encoding, about.title, about.date, about.author,
-               len(parts.passages), sentences)  # fmt: skip
+               about.language, document.format, len(parts.passages), sentences)  # fmt: skip
         acronyms = [(a.short, a.long) for a in parts.acronyms]
+        places = [(p.start, p.label, p.page) for p in document.places]
         with self.transaction():
             self._db.execute("DELETE FROM documents WHERE content = ? AND live = 0", (content,))
             document_id = self._db.execute(
-                "INSERT INTO documents (content, recipe, encoding, title, date, author, passages,"
-                " sentences, sum, live) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
-                (*row, document_sum(row, acronyms)),
+                "INSERT INTO documents (content, recipe, encoding, title, date, author, language,"
+                " format, passages, sentences, sum, live)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+                (*row, document_sum(row, acronyms, places)),
             ).lastrowid
             self._db.execute("INSERT INTO texts VALUES (?, ?)", (document_id, document.text))
             self._db.executemany(
                 "INSERT INTO acronyms VALUES (?, ?, ?)", [(document_id, *a) for a in acronyms]
             )
+            self._put_places(document_id or 0, places)
             ever = self._row("SELECT max(seq) FROM sqlite_sequence WHERE name = 'passages'")
             passage_id, at = max(int((ever or [0])[0] or 0), self.last_passage()), 0
             for passage, vector in zip(parts.passages, passage_vectors, strict=True):
                 passage_id += 1
-                place = (document_id, passage.start, passage.end,
+                span = (document_id, passage.start, passage.end,
                          bisect_right(newlines, passage.start) + 1,
                          bisect_right(newlines, passage.end - 1) + 1, passage.heading)  # fmt: skip
                 said = [(s.start, s.end, s.clean) for s in passage.sentences]
                 self._db.execute(
                     "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (passage_id, *place, passage_sum(passage_id, place, said)),
+                    (passage_id, *span, passage_sum(passage_id, span, said)),
                 )
                 self._db.executemany(
                     "INSERT INTO sentences VALUES (?, ?, ?, ?, ?)",
@@ -170,7 +179,7 @@ class Writer(Store):
 
     def publish(
         self,
-        places: Mapping[str, Place],
+        files: Mapping[str, IndexedFile],
         gone: Iterable[str],
         facts: Mapping[str, str],
         *,
@@ -179,7 +188,7 @@ class Writer(Store):
         """Make staged documents live and others gone, at once.
 
         Args:
-            places: Path to place of what is new or changed; the content of each is live already
+            files: Path to file of what is new or changed; the content of each is live already
                 or staged.
             gone: Paths that leave it.
             facts: What the index now is, beside the generation.
@@ -190,23 +199,23 @@ class Writer(Store):
         """
         generation = self.generation + 1
         with self.transaction():
-            self._db.executemany("DELETE FROM places WHERE path = ?", [(path,) for path in gone])
-            self._put_places(places)
+            self._db.executemany("DELETE FROM files WHERE path = ?", [(path,) for path in gone])
+            self._put_files(files)
             # A document that was staged again (another embedder) takes the place of the old one.
             again = self._db.execute(
                 f"SELECT old.id, new.id FROM ({_STAGED}) AS new JOIN documents AS old"
                 " ON old.content = new.content AND old.live = 1"
             ).fetchall()
             self._db.executemany(
-                "UPDATE places SET document_id = ? WHERE document_id = ?",
+                "UPDATE files SET document_id = ? WHERE document_id = ?",
                 [(new, old) for old, new in again],
             )
             self._remove([old for old, _ in again], generation)
             self._db.execute(
-                "UPDATE places SET document_id = new.id"
-                f" FROM ({_STAGED}) AS new WHERE new.content = places.content"
+                "UPDATE files SET document_id = new.id"
+                f" FROM ({_STAGED}) AS new WHERE new.content = files.content"
             )
-            nowhere = "SELECT id FROM documents WHERE content NOT IN (SELECT content FROM places)"
+            nowhere = "SELECT id FROM documents WHERE content NOT IN (SELECT content FROM files)"
             if not keep:
                 self._remove([row[0] for row in self._db.execute(nowhere)], generation)
             self._publish_words()
@@ -237,15 +246,21 @@ class Writer(Store):
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
         return generation
 
-    def _put_places(self, places: Mapping[str, Place]) -> None:
+    def _put_files(self, files: Mapping[str, IndexedFile]) -> None:
         self._db.executemany(
-            "INSERT OR REPLACE INTO places VALUES (?, ?, ?, ?, ?,"
+            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?,"
             " (SELECT id FROM documents JOIN texts ON document_id = id WHERE content = ?4"
             " ORDER BY live LIMIT 1), ?)",
             [
-                (path, p.root, p.sha256, p.content, p.seen, place_sum(path, p))
-                for path, p in places.items()
+                (path, f.root, f.sha256, f.content, f.seen, file_sum(path, f))
+                for path, f in files.items()
             ],
+        )
+
+    def _put_places(self, document_id: int, places: Iterable[Row]) -> None:
+        self._db.executemany(
+            "INSERT INTO places VALUES (?, ?, ?, ?, ?)",
+            [(document_id, *place, place_sum(document_id, place)) for place in places],
         )
 
     def _remove(self, document_ids: list[int], generation: int) -> None:
@@ -285,11 +300,13 @@ class Writer(Store):
         insert = self._db.executemany
         insert(
             "INSERT OR REPLACE INTO documents (id, content, recipe, encoding, title, date, author,"
-            " passages, sentences, sum, live) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+            " language, format, passages, sentences, sum, live)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
             [(document_id, *rows.document)],
         )
         insert("INSERT INTO texts VALUES (?, ?)", [(document_id, text)] if text is not None else [])
         insert("INSERT INTO acronyms VALUES (?, ?, ?)", [(document_id, *a) for a in rows.acronyms])
+        self._put_places(document_id, rows.places)
         insert("INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows.passages)
         insert("INSERT INTO sentences VALUES (?, ?, ?, ?, ?)", rows.sentences)
         insert("INSERT INTO vectors VALUES (?, ?, ?, ?, ?)", rows.vectors)
@@ -305,11 +322,11 @@ class Writer(Store):
                 (text, content),
             )
 
-    def touch(self, places: Mapping[str, Place]) -> None:
-        """Record what changed of places that hold what they held: no new generation."""
-        if places:
+    def touch(self, files: Mapping[str, IndexedFile]) -> None:
+        """Record what changed of files that hold what they held: no new generation."""
+        if files:
             with self.transaction():
-                self._put_places(places)
+                self._put_files(files)
 
     def discard(self, contents: Iterable[str]) -> None:
         """Drop staged documents that are no longer wanted."""
@@ -343,14 +360,14 @@ class Writer(Store):
             raise
 
 
-def document_sum(row: Iterable[object], acronyms: Iterable[tuple[str, str]]) -> int:
-    """Checksum of a document's row (``content`` to ``sentences``) and of its acronyms."""
-    return row_sum(*row, *(part for acronym in acronyms for part in acronym))
+def document_sum(row: Iterable[object], acronyms: Iterable[Row], places: Iterable[Row]) -> int:
+    """Checksum of a document's row (``content`` to ``sentences``), its acronyms and places."""
+    return row_sum(*row, *(part for some in (acronyms, places) for each in some for part in each))
 
 
-def place_sum(path: str, place: Place) -> int:
-    """Checksum of a place."""
-    return row_sum(path, place.root, place.sha256, place.content, place.seen)
+def file_sum(path: str, file: IndexedFile) -> int:
+    """Checksum of a file's row."""
+    return row_sum(path, file.root, file.sha256, file.content, file.seen)
 
 
 def out_of_space(error: sqlite3.Error) -> bool:

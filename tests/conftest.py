@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from rag.embed import HashEmbedder
+from rag.find import Source
 from rag.indexing import IndexReport, build_index
 from rag.models import models_folder
+from rag.read import Raw, convert, load
+from rag.records import Document, Skipped
+from rag.sandbox import ParseLimits, Sandbox
 
 SEEDS = Path(__file__).parents[1] / "seeds"
 # Where real models lie, before the home is redirected; tests marked ``models`` need them.
@@ -68,3 +72,10 @@ def shared_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
         max_bytes=50_000_000,
     )
     return folder
+
+
+def read_document(source: Source, *, max_bytes: int) -> Document | Skipped:
+    """A file to a document in one step, as a run of ``rag index`` takes it."""
+    with Sandbox(ParseLimits()) as sandbox:
+        raw = load(source, max_bytes=max_bytes)
+        return convert(raw, sandbox) if isinstance(raw, Raw) else raw

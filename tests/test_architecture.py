@@ -30,7 +30,19 @@ MAY_IMPORT = {
     "models": "errors",
     "fetch": "errors files models",
     # story 1, a document's
-    "read": "records errors terminal",
+    "formats": "terminal",
+    "find": "records errors formats terminal",
+    "decode": "",
+    "converted": "records",
+    "pdf": "converted",
+    "office": "converted",
+    "markup": "converted decode",
+    "mail": "converted decode markup",
+    "tables": "converted decode",
+    "parse": "converted mail markup office pdf tables",
+    "child": "converted parse",
+    "sandbox": "records converted child",
+    "read": "records decode find formats sandbox",
     "describe": "records words clean",
     "split": "records words clean describe",
     "embed": "records errors words",
@@ -42,8 +54,8 @@ MAY_IMPORT = {
     "dense": "records files store",
     "soundness": "errors sums store writing dense",
     "mending": "errors files store writing similar soundness",
-    "changes": "records errors read sums store",
-    "indexing": "records split sums store writing similar dense mending changes",
+    "changes": "records errors formats find sandbox read sums store",
+    "indexing": "records sandbox read split sums store writing similar dense mending changes",
     "watching": "errors store indexing",
     # story 2, a question's
     "scope": "records errors terminal",
@@ -59,7 +71,7 @@ MAY_IMPORT = {
     # what the commands share
     "leaning": "words",
     "followup": "records words compose leaning",
-    "opening": "__init__ records errors config models fetch embed store dense scope compose"
+    "opening": "__init__ records errors config models fetch sandbox embed store dense scope compose"
     " generate answering",
     "doctor": "errors config models store similar soundness opening",
     "render": "records terminal clean indexing answering doctor",
@@ -92,13 +104,14 @@ MAY_IMPORT = {
     "session": "records errors files answering scope followup render sheets speaking",
     "slash": "records errors terminal scope render session",
     "chat": "errors terminal opening session slash render speaking console flags",
+    "show": "records errors terminal store console flags",
     "cli": "__init__ errors terminal config models fetch store indexing watching opening doctor"
-    " render console flags many speaking chat",
+    " render console flags many speaking chat show",
     "__main__": "cli",
 }
 HEAVY = (
     "torch", "faiss", "llama_cpp", "sentence_transformers", "transformers", "numpy", "nupunkt",
-    "huggingface_hub", "rich", "scipy", "prompt_toolkit",
+    "huggingface_hub", "rich", "scipy", "prompt_toolkit", "lxml", "pypdfium2", "docx", "pptx",
 )  # fmt: skip
 
 

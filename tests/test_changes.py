@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 from command import invoke
 from conftest import IndexBuilder
+from documents import docx, pdf
 
 from rag import changes
 from rag.embed import HashEmbedder
+from rag.find import Source
 from rag.indexing import build_index, preview_index
-from rag.read import Source
-from rag.read import read as real_read
+from rag.read import Raw, convert, load
 from rag.records import Skipped
+from rag.sandbox import Sandbox
 from rag.store import is_index, open_index
 
 TEXT = "# About {0}\n\nThe {0} stands in its own file. It is mentioned here as {0} again.\n"
@@ -100,9 +102,9 @@ def test_what_the_file_system_says_is_unchanged_is_not_read(
 
     def counted(source: Source, *, max_bytes: int) -> object:
         read.append(source.path)
-        return real_read(source, max_bytes=max_bytes)
+        return load(source, max_bytes=max_bytes)
 
-    monkeypatch.setattr(changes, "read", counted)
+    monkeypatch.setattr(changes, "load", counted)
     assert build(docs).unchanged == 3
     assert read == []
     # The same size and the same time, set by hand: the change of the inode gives it away.
@@ -118,7 +120,7 @@ def test_a_file_that_was_written_a_moment_ago_is_read_again(
 ) -> None:
     build(docs)
     store = open_index(tmp_path / "index")
-    assert {place.seen for place in store.places().values()} == {""}
+    assert {file.seen for file in store.files().values()} == {""}
     store.close()
 
 
@@ -197,3 +199,43 @@ def test_copies_are_made_anew_together_with_another_embedder(
         (("apple.txt", "zz.txt"),),
     )
     assert report.counts["documents"] == 3
+
+
+def test_files_of_every_format_are_compared_by_their_bytes_then_by_their_text(
+    docs: Path, tmp_path: Path, build: IndexBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[str] = []
+
+    def counted(raw: Raw, sandbox: Sandbox) -> object:
+        parsed.append(raw.path)
+        return convert(raw, sandbox)
+
+    monkeypatch.setattr(changes, "convert", counted)
+    one, two = "The apple is on the first page.", "The banana is on the second page."
+    (docs / "a.pdf").write_bytes(pdf(one, two))
+    (docs / "b.docx").write_bytes(docx())
+    (docs / "copy.pdf").write_bytes((docs / "a.pdf").read_bytes())
+    first = build(docs)
+    assert first.copies == (("a.pdf", "copy.pdf"),)
+    assert "copy.pdf" not in parsed, "its bytes are known"
+    parsed.clear()
+    assert (build(docs).unchanged, parsed) == (6, []), "read again (they are new), not parsed"
+    (docs / "copy.pdf").unlink()
+    (docs / "a.pdf").rename(docs / "moved.pdf")
+    (docs / "b.docx").rename(docs / "c.docx")
+    moved = (("a.pdf", "moved.pdf"), ("b.docx", "c.docx"))
+    would = preview_index([docs], folder=tmp_path / "index", embedder_name="hash", max_bytes=10**6)
+    assert (would.moved, would.added, would.removed) == (moved, (), ("copy.pdf",))
+    report = build(docs)
+    assert (report.moved, report.embedded, parsed) == (moved, 0, [])
+    # The same words on other pages, or under another title, are another document to cite.
+    (docs / "moved.pdf").write_bytes(pdf(one, "", two))
+    report = build(docs)
+    assert (report.changed, report.removed) == (("moved.pdf",), ())
+    store = open_index(tmp_path / "index")
+    assert [place.page for place in store.document_at("moved.pdf").places] == [1, 3]
+    store.close()
+    (docs / "moved.pdf").write_bytes(pdf(one, "", two, title="Fruit"))
+    assert build(docs).changed == ("moved.pdf",)
+    (docs / "moved.pdf").write_bytes(pdf(one, "", two, title="Fruit", keywords="x"))
+    assert build(docs).changed == ()

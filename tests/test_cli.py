@@ -124,7 +124,7 @@ def test_bad_documents_are_skipped_with_a_reason_and_the_rest_is_read(tmp_path: 
         "empty.txt": "empty",
         "dangling.txt": "cannot be read",
         "outside.txt": "leads out",
-        "slides.pdf": "format .pdf",
+        "slides.pdf": "damaged, or no PDF",
         "line.txt": "100.0 MB, over the limit of 50 MB (max_file_mb)",
     }.items():
         assert reason in reasons.pop(path)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 
 import pytest
-from conftest import SEEDS
+from conftest import SEEDS, read_document
 
 from rag.describe import Description, acronyms, describe, find_date, front_matter
 from rag.embed import HashEmbedder
-from rag.read import find, read
+from rag.find import find
 from rag.records import Acronym, Document
 from rag.split import Split, split
 
@@ -23,7 +23,7 @@ def split_text(text: str) -> Split:
 
 def describe_seed(number: str) -> Split:
     source = next(s for s in find([SEEDS])[0] if s.path.startswith(number))
-    document = read(source, max_bytes=10**7)
+    document = read_document(source, max_bytes=10**7)
     assert isinstance(document, Document)
     return split_text(document.text)
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 from conftest import IndexBuilder
+from documents import pdf
 
 from rag.embed import HashEmbedder
 from rag.errors import IndexUnusable
 from rag.indexing import IndexReport, build_index
-from rag.records import Embedder
+from rag.records import Embedder, Place
 from rag.soundness import problems
 from rag.store import DATABASE, open_index
 
@@ -58,7 +59,7 @@ def mend(tmp_path: Path, *roots: Path, embed: bool) -> IndexReport:
     return report
 
 
-BANANA = "(SELECT document_id FROM places WHERE path = 'banana.txt')"
+BANANA = "(SELECT document_id FROM files WHERE path = 'banana.txt')"
 OF_BANANA = f"(SELECT id FROM passages WHERE document_id = {BANANA} LIMIT 1)"
 DAMAGE = {
     "text": (f"UPDATE texts SET text = text || '!' WHERE document_id = {BANANA}", False),
@@ -71,7 +72,7 @@ DAMAGE = {
     "half vectors": (
         f"UPDATE vectors SET sentences = zeroblob(1536) WHERE passage_id = {OF_BANANA}", True,
     ),
-    "place": ("UPDATE places SET sha256 = 'x' WHERE path = 'banana.txt'", False),
+    "file": ("UPDATE files SET sha256 = 'x' WHERE path = 'banana.txt'", False),
     "hidden": (f"UPDATE documents SET live = 0 WHERE id = {BANANA}", False),
     "published": (f"UPDATE documents SET published = 7 WHERE id = {BANANA}", False),
     "search words": (f"UPDATE lexical_content SET c0 = 'x' WHERE id = {OF_BANANA}", False),
@@ -98,6 +99,36 @@ def test_damage_is_named_and_mended_embedding_no_more_than_is_needed(
         f"{name}.txt": TEXT.format(name) for name in NAMES
     }
     assert len(store.lexical_search(["banana"], 10)) == 1
+    store.close()
+
+
+def test_a_wrong_page_is_never_cited_and_is_read_again(tmp_path: Path, build: IndexBuilder) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "a.pdf").write_bytes(pdf("The apple comes first.", "The banana is on the second."))
+    build(folder)
+    for column, value in (("page", "9"), ("label", "'p. 9'"), ("sum", "0")):
+        sql(tmp_path, f"UPDATE places SET {column} = {value} WHERE page = 2")
+        assert wrong(tmp_path) == ["the rows of a.pdf is not what was written"]
+        store = open_index(tmp_path / "index")
+        (document,) = store.documents()
+        assert store.place(document.id, 0) == Place(0, "p. 1", 1)
+        with pytest.raises(IndexUnusable, match="place"):
+            store.place(document.id, 10**6)
+        with pytest.raises(IndexUnusable, match="place"):
+            store.document(document.id)
+        store.close()
+        assert mend(tmp_path, folder, embed=True).embedded
+    sql(tmp_path, "DELETE FROM places WHERE page = 2")
+    assert mend(tmp_path, folder, embed=True).embedded
+    # What is sound is kept, pages and all, where another document is damaged.
+    (folder / "b.txt").write_text(TEXT.format("berry"))
+    build(folder)
+    sql(tmp_path, "UPDATE documents SET language = 'xx' WHERE format = 'text'")
+    assert mend(tmp_path, folder, embed=True).embedded == 3
+    store = open_index(tmp_path / "index")
+    document = store.documents()[0]
+    assert [place.page for place in store.document(document.id).places] == [1, 2]
     store.close()
 
 

@@ -7,10 +7,11 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import SEEDS
+from conftest import SEEDS, read_document
 
+from rag.decode import decode
 from rag.errors import InputUnreadable
-from rag.read import Source, decode, find, read
+from rag.find import Source, find
 from rag.records import Document, Skipped
 
 LATIN = "Der Präsident würdigte die Brüsseler Gespräche; die Höhe der Zölle bleibt ungeklärt. "
@@ -19,7 +20,7 @@ LATIN = "Der Präsident würdigte die Brüsseler Gespräche; die Höhe der Zöll
 def read_bytes(folder: Path, data: bytes, *, max_bytes: int = 10_000_000) -> Document | Skipped:
     file = folder / "file.txt"
     file.write_bytes(data)
-    return read(Source(file, "file.txt"), max_bytes=max_bytes)
+    return read_document(Source(file, "file.txt"), max_bytes=max_bytes)
 
 
 def reasons(roots: list[Path]) -> dict[str, str]:
@@ -32,7 +33,7 @@ def test_the_seeds_are_read_byte_for_byte() -> None:
     assert len(sources) == 5
     assert skipped == [], "README.md and gold.jsonl are named in .ragignore"
     for source in sources:
-        document = read(source, max_bytes=10_000_000)
+        document = read_document(source, max_bytes=10_000_000)
         assert isinstance(document, Document)
         data = source.file.read_bytes()
         assert document.text.encode() == data
@@ -69,7 +70,7 @@ def test_what_is_no_document_is_skipped_with_its_reason(tmp_path: Path) -> None:
     (root / "good.md").write_text("good")
     (root / "sub" / "UPPER.TXT").write_text("good")
     (root / ".hidden.txt").write_text("hidden")
-    (root / "slides.pdf").write_bytes(b"%PDF")
+    (root / "slides.xyz").write_bytes(b"%PDF")
     (root / "noend").write_text("x")
     (root / "dangling.txt").symlink_to(root / "gone.txt")
     (root / "loop.txt").symlink_to(root / "loop.txt")
@@ -83,10 +84,11 @@ def test_what_is_no_document_is_skipped_with_its_reason(tmp_path: Path) -> None:
     assert why.pop("loop.txt").startswith("cannot be read: ")
     assert why == {
         "dangling.txt": "cannot be read: No such file or directory",
-        "noend": "format without a suffix is not read yet",
+        "noend": "format without a suffix is not read",
         "out.txt": "a link that leads out of the folder",
         "pipe.txt": "not a regular file",
-        "slides.pdf": "format .pdf is not read yet",
+        "outside": "a link to a folder is not followed",
+        "slides.xyz": "format .xyz is not read",
     }
 
 
@@ -113,19 +115,19 @@ def test_ragignore_is_obeyed_below_where_it_stands(tmp_path: Path) -> None:
 
 def test_names_are_safe_to_print(tmp_path: Path) -> None:
     (tmp_path / "evil\n\x1b[31mred\u202e.txt").write_text("text")
-    (tmp_path / "evil\x1b]0;title\x07.p\x1bdf").write_text("text")
+    (tmp_path / "evil\x1b]0;title\x07.x\x1byz").write_text("text")
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/latin-\xe9.txt")).write_text("text")
     sources, skipped = find([tmp_path])
     assert [source.path for source in sources] == ["evil [31mred.txt", "latin-.txt"]
-    assert skipped == [Skipped("evil]0;title.pdf", "format .pdf is not read yet")]
-    assert all(isinstance(read(source, max_bytes=9), Document) for source in sources)
+    assert skipped == [Skipped("evil]0;title.xyz", "format .xyz is not read")]
+    assert all(isinstance(read_document(source, max_bytes=9), Document) for source in sources)
 
 
 def test_size_limit_is_exact_and_names_its_setting(tmp_path: Path) -> None:
     assert isinstance(read_bytes(tmp_path, b"x" * 1000, max_bytes=1000), Document)
     skipped = read_bytes(tmp_path, b"x" * 1_500_000, max_bytes=1_000_000)
     assert skipped == Skipped("file.txt", "1.5 MB, over the limit of 1 MB (max_file_mb)")
-    gone = read(Source(tmp_path / "gone.txt", "gone.txt"), max_bytes=9)
+    gone = read_document(Source(tmp_path / "gone.txt", "gone.txt"), max_bytes=9)
     assert gone == Skipped("gone.txt", "cannot be read: No such file or directory")
 
 

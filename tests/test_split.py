@@ -6,10 +6,10 @@ import re
 import time
 
 import pytest
-from conftest import SEEDS
+from conftest import SEEDS, read_document
 
 from rag.embed import HashEmbedder
-from rag.read import find, read
+from rag.find import find
 from rag.records import Document, Passage, Sentence
 from rag.split import TARGET_TOKENS, Split, embedding_text, sentence_spans, split
 from rag.words import tokens
@@ -22,7 +22,7 @@ PROSE = "The committee of the council discussed the tariffs and their effects on
 
 def seed(name: str) -> Document:
     source = next(s for s in find([SEEDS])[0] if s.path.startswith(name))
-    document = read(source, max_bytes=10**7)
+    document = read_document(source, max_bytes=10**7)
     assert isinstance(document, Document)
     return document
 

@@ -153,7 +153,7 @@ def test_damage_is_noticed_and_never_a_traceback(
 def test_another_version_is_refused_with_a_hint(index: Path, build: IndexBuilder) -> None:
     with sqlite3.connect(index / DATABASE) as database:
         database.executescript(  # as the first version left it
-            "DROP TABLE places; DELETE FROM meta WHERE key = 'sum';"
+            "DROP TABLE texts; DELETE FROM meta WHERE key = 'sum';"
             "UPDATE meta SET value = '1' WHERE key = 'schema'"
         )
     database.close()

@@ -1,0 +1,65 @@
+"""Bytes to text: byte order mark, strict UTF-8, then a detector."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_BOMS = (
+    (b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\x00\x00\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+
+
+def decode(data: bytes, *, declared: str = "") -> tuple[str, str] | str:
+    """Bytes to (text, encoding), or the reason why they are no text.
+
+    Byte order mark first, then strict UTF-8, then a detector: detectors misread short UTF-8. A
+    UTF-8 mark stays in the text so that offsets are those of the file decoded as UTF-8.
+
+    Args:
+        data: A whole file.
+        declared: The encoding that the file itself names; believed where it is not UTF-8.
+    """
+    for mark, encoding in _BOMS:
+        if data.startswith(mark):
+            try:
+                return data.decode(encoding), encoding
+            except UnicodeDecodeError:
+                return f"begins as {encoding} but is not"
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return _declared(data, declared) or _detect(data)
+    return "binary, not text" if _binary(text) else (text, "utf-8")
+
+
+def _declared(data: bytes, encoding: str) -> tuple[str, str] | None:
+    try:
+        text = data.decode(encoding) if encoding else ""
+    except (LookupError, ValueError):
+        return None
+    return (text, encoding.lower()) if text and not _binary(text) else None
+
+
+def _detect(data: bytes) -> tuple[str, str] | str:
+    if b"\x00" in data[:8192]:
+        return "binary, not text"
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(data[:200_000], threshold=0.2).best()
+    if best is None:
+        return "neither UTF-8 nor any encoding that could be recognised"
+    try:
+        text = data.decode(best.encoding)
+    except (UnicodeDecodeError, LookupError):
+        return f"looked like {best.encoding} but is not"
+    return "binary, not text" if _binary(text) else (text, best.encoding)
+
+
+def _binary(text: str) -> bool:
+    """More than one control character in a hundred, or any NUL, in the first part of it."""
+    head = text[:8192]
+    controls = sum(1 for c in head if unicodedata.category(c) == "Cc" and c not in "\t\n\r\f\v")
+    return "\x00" in head or controls * 100 > len(head)

@@ -1,0 +1,127 @@
+"""Folders to files: which are read, under which names, and why the others are left out.
+
+Nothing here opens a document.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pathspec
+
+from rag.errors import InputUnreadable
+from rag.formats import format_of, why_unread
+from rag.records import Skipped
+from rag.terminal import printable
+
+IGNORE_FILE = ".ragignore"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file to be read: where it is, and what it is called in the index."""
+
+    file: Path
+    path: str
+
+
+def find(roots: list[Path], *, gitignore: bool = True) -> tuple[list[Source], list[Skipped]]:
+    """List the files under the roots, in path order.
+
+    A root may be a folder or a file. Symbolic links that lead out of their root, special files
+    and other formats are skipped; ``.ragignore`` and, with ``gitignore``, ``.gitignore`` are obeyed
+    silently, those of the folders below a root and of the root itself.
+
+    Raises:
+        InputUnreadable: A root does not exist, cannot be listed, or has a name that is no text.
+    """
+    sources: dict[str, Source] = {}
+    skipped: list[Skipped] = []
+    for root in roots:
+        if not root.exists():
+            raise InputUnreadable(
+                f"no such file or folder: {printable(str(root))}",
+                hint="name a folder of documents: rag index FOLDER",
+            )
+        try:
+            str(root).encode()
+        except UnicodeEncodeError as error:
+            raise InputUnreadable(
+                f"the name of {printable(str(root))} is not UTF-8", hint="rename it"
+            ) from error
+        folder = root if root.is_dir() else root.parent
+        candidates = list(_walk(root, skipped, gitignore=gitignore)) if root.is_dir() else [root]
+        for file in candidates:
+            path = printable(file.relative_to(folder).as_posix())
+            reason = _why_not(file, folder)
+            if reason:
+                skipped.append(Skipped(path, reason))
+            elif path in sources and sources[path].file.resolve() != file.resolve():
+                skipped.append(Skipped(path, f"same name as {printable(str(sources[path].file))}"))
+            else:
+                sources[path] = Source(file, path)
+    return [sources[path] for path in sorted(sources)], skipped
+
+
+def _walk(root: Path, skipped: list[Skipped], *, gitignore: bool) -> Iterator[Path]:
+    """Files below a folder; hidden ones and those that an ignore file names are left out."""
+    names = (".gitignore", IGNORE_FILE) if gitignore else (IGNORE_FILE,)
+    rules: list[tuple[Path, pathspec.GitIgnoreSpec]] = []
+
+    def unlistable(error: OSError) -> None:
+        if Path(error.filename) == root:
+            raise InputUnreadable(
+                f"{printable(str(root))} cannot be listed: {error.strerror}",
+                hint="check its permissions",
+            )
+        path = Path(error.filename).relative_to(root).as_posix()
+        skipped.append(Skipped(f"{printable(path)}/", f"cannot be listed: {error.strerror}"))
+
+    for parent, folders, files in os.walk(root, onerror=unlistable):
+        here = Path(parent)
+        for ignore in (here / name for name in names if name in files):
+            try:
+                lines = ignore.read_text(encoding="utf-8").splitlines()
+            except (OSError, UnicodeDecodeError) as error:
+                raise InputUnreadable(
+                    f"{ignore} cannot be read: {error}",
+                    hint="it is text, one pattern a line, as in .gitignore",
+                ) from error
+            rules.append((here, pathspec.GitIgnoreSpec.from_lines(lines)))
+
+        def ignored(entry: Path, mark: str = "") -> bool:
+            return any(
+                spec.match_file(entry.relative_to(base).as_posix() + mark)
+                for base, spec in rules
+                if entry.is_relative_to(base)
+            )
+
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and not ignored(here / name, "/")
+        )
+        for name in folders:
+            if (here / name).is_symlink():
+                path = printable((here / name).relative_to(root).as_posix())
+                skipped.append(Skipped(path, "a link to a folder is not followed"))
+        for name in sorted(files):
+            if not name.startswith(".") and not ignored(here / name):
+                yield here / name
+
+
+def _why_not(file: Path, root: Path) -> str:
+    """The reason a file is not opened, or "" where it may be."""
+    try:
+        mode = file.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            mode = file.stat().st_mode  # first: a link to itself cannot be resolved
+            if not file.resolve().is_relative_to(root.resolve()):
+                return "a link that leads out of the folder"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if not stat.S_ISREG(mode):
+        return "not a regular file"
+    return "" if format_of(file.name) else why_unread(file.name)

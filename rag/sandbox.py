@@ -1,0 +1,241 @@
+"""Untrusted files are parsed in a process of their own, with limits; this side never parses.
+
+One child serves many files, because starting it costs more than most of them, and is replaced when
+it dies. Nothing comes back but JSON of a bounded length.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rag.child import LENGTH
+from rag.converted import About, Converted
+from rag.records import Place
+
+_START = (
+    "import sys; sys.path.insert(0, {root!r}); import rag.child; sys.path.pop(0);"
+    " rag.child.serve(memory={memory}, cpu_seconds={cpu})"
+)
+_MAX_LABEL = 500  # code points
+_PIPE = 1 << 16
+_LAST_WORDS = 10  # seconds that a process that hung up has to end by itself
+
+
+@dataclass(frozen=True, slots=True)
+class ParseLimits:
+    """What parsing one file may take.
+
+    Attributes:
+        memory_mb: Address space of the process, in units of 10**6 bytes.
+        cpu_seconds: Processor time.
+        wall_seconds: Time on the clock.
+        expanded_mb: What a zip-based format may expand to, in units of 10**6 bytes.
+        max_chars: Longest text.
+        json_field: The field of JSON objects that holds their text.
+    """
+
+    memory_mb: int = 1024
+    cpu_seconds: int = 60
+    wall_seconds: int = 240
+    expanded_mb: int = 500
+    max_chars: int = 50_000_000
+    json_field: str = "text"
+
+
+DEFAULT_LIMITS = ParseLimits()
+
+
+class Sandbox:
+    """A parser of untrusted files; a context that ends its process."""
+
+    def __init__(self, limits: ParseLimits) -> None:
+        self.limits = limits
+        self._process: subprocess.Popen[bytes] | None = None
+        self._served = 0
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    def parse(self, data: bytes, format_: str) -> Converted | str:
+        """Convert a file to text, or say why that cannot be done."""
+        while True:
+            used = self._served > 0
+            reply = self._exchange(data, format_)
+            if isinstance(reply, dict):
+                return _checked(reply)
+            # What an earlier file left behind in the process may be to blame: once more, afresh.
+            if not used or reply.startswith("took"):
+                return reply
+
+    def _exchange(self, data: bytes, format_: str) -> dict[str, Any] | str:
+        limits = self.limits
+        request = json.dumps(
+            {
+                "bytes": len(data),
+                "format_": format_,
+                "max_chars": limits.max_chars,
+                "max_expanded": limits.expanded_mb * 10**6,
+                "json_field": limits.json_field,
+            }
+        ).encode()
+        process = self._process or self._start()
+        self._served += 1
+        try:
+            payload = _converse(
+                process,
+                [LENGTH.pack(len(request)), request, data],
+                until=time.monotonic() + limits.wall_seconds,
+                longest=8 * limits.max_chars + 10**6,
+            )
+        except TimeoutError:
+            self._end()
+            return f"took more than {limits.wall_seconds} s to parse (parse_wall_seconds)"
+        except (BrokenPipeError, EOFError):
+            return self._autopsy()
+        except ValueError:
+            self._end()
+            return "its parser sent back more than it may"
+        try:
+            reply = json.loads(payload)
+        except ValueError:
+            reply = None
+        if not isinstance(reply, dict):
+            self._end()
+            return "its parser sent back no answer"
+        if reply.get("memory"):
+            self._end()
+            return f"needs more than {limits.memory_mb} MB of memory to parse (parse_memory_mb)"
+        return reply
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        root = str(Path(__file__).resolve().parents[1])
+        limits = self.limits
+        start = _START.format(root=root, memory=limits.memory_mb * 10**6, cpu=limits.cpu_seconds)
+        kept = ("LD_LIBRARY_PATH", "PATH", "SYSTEMROOT")
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-X", "utf8", "-c", start],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/",
+            env={name: os.environ[name] for name in kept if name in os.environ},
+            start_new_session=True,  # Ctrl-C is for this process; it ends the other
+        )  # fmt: skip
+        self._served = 0
+        return self._process
+
+    def _autopsy(self) -> str:
+        """Why the process died of a file."""
+        process, self._process = self._process, None
+        assert process is not None
+        try:
+            code = process.wait(timeout=_LAST_WORDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
+        _close(process)
+        if code == -signal.SIGXCPU:
+            return (
+                f"took more than {self.limits.cpu_seconds} s of processor time to parse"
+                " (parse_cpu_seconds)"
+            )
+        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return f"its parser died ({name}): a damaged file, or too little memory (parse_memory_mb)"
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+            _close(process)
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+
+
+def _converse(
+    process: subprocess.Popen[bytes], parts: list[bytes], *, until: float, longest: int
+) -> bytes:
+    """Send a request and take its answer, waiting for neither beyond a moment.
+
+    Raises:
+        TimeoutError: It took too long.
+        BrokenPipeError: The other side is gone; EOFError says so too.
+        ValueError: The answer is longer than it may be, or than it says.
+    """
+    assert process.stdin is not None
+    assert process.stdout is not None
+    source, sink = process.stdout.fileno(), process.stdin.fileno()
+    os.set_blocking(source, False)
+    os.set_blocking(sink, False)
+    unsent = [memoryview(part) for part in parts if part]
+    answer = bytearray()
+    wanted = LENGTH.size
+    with selectors.DefaultSelector() as ready:
+        ready.register(source, selectors.EVENT_READ)
+        ready.register(sink, selectors.EVENT_WRITE)
+        while len(answer) < wanted:
+            left = until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            for key, _ in ready.select(left):
+                if key.fd == sink:
+                    unsent[0] = unsent[0][os.write(sink, unsent[0][:_PIPE]) :]
+                    if not unsent[0]:
+                        del unsent[0]
+                    if not unsent:
+                        ready.unregister(sink)
+                    continue
+                part = os.read(source, 1 << 20)
+                if not part:
+                    raise EOFError
+                answer += part
+                if wanted == LENGTH.size <= len(answer):
+                    wanted += LENGTH.unpack_from(answer)[0]
+                    if wanted > longest:
+                        raise ValueError
+    if len(answer) > wanted:  # what is left over would be taken for the next answer
+        raise ValueError
+    return bytes(answer[LENGTH.size :])
+
+
+def _checked(reply: dict[str, Any]) -> Converted | str:
+    """The answer of a process that a hostile file may have taken over."""
+    if reason := reply.get("reason"):
+        return str(reason)[:_MAX_LABEL]
+    text, places, about = reply.get("text"), reply.get("places"), reply.get("about")
+    if not isinstance(text, str) or not isinstance(places, list) or not isinstance(about, dict):
+        return "its parser sent back no answer"
+    try:
+        found = tuple(
+            Place(int(start), str(label)[:_MAX_LABEL], None if page is None else int(page))
+            for start, label, page in places
+        )
+    except (TypeError, ValueError):
+        return "its parser sent back no answer"
+    starts = [place.start for place in found]
+    inside = not starts or (starts[0] >= 0 and starts[-1] < len(text))
+    if not inside or any(b <= a for a, b in pairwise(starts)):
+        return "its parser sent back places that are not in its text"
+    names = [field.name for field in fields(About)]
+    facts = {name: " ".join(str(about.get(name, "")).split())[:_MAX_LABEL] for name in names}
+    return Converted(text, found, About(**facts))
