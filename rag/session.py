@@ -200,10 +200,10 @@ def _answer(row: dict[str, Any]) -> Answer:
     return Answer(
         **{name: row[name] for name in _PLAIN},
         claims=tuple(_claim(claim) for claim in row["claims"]),
-        citations=tuple(Citation(**citation) for citation in row["citations"]),
+        citations=tuple(_citation(citation) for citation in row["citations"]),
         retrieved=tuple(Retrieved(**passage) for passage in row["retrieved"]),
         dropped=tuple(_claim(claim) for claim in row["dropped"]),
-        nearest=tuple(Citation(**citation) for citation in row["nearest"]),
+        nearest=tuple(_citation(citation) for citation in row["nearest"]),
         unanswered=tuple(row["unanswered"]),
         error=Failure(**row["error"]) if row["error"] else None,
         stats=Stats(**row["stats"]),
@@ -215,3 +215,7 @@ def _answer(row: dict[str, Any]) -> Answer:
 
 def _claim(row: dict[str, Any]) -> Claim:
     return Claim(**{**row, "labels": tuple(row["labels"])})
+
+
+def _citation(row: dict[str, Any]) -> Citation:
+    return Citation(**{**row, "also_in": tuple(row.get("also_in", ()))})

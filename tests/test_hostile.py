@@ -221,7 +221,7 @@ def test_hostile_files_are_named_and_the_good_ones_are_indexed(
     assert set(report.added) == {*good, *missing, "evil [31mgood.txt", "invalid-.md"}
     assert all(why.values())
     store = open_index(tmp_path / "index")
-    texts = {d.path: store.text(d.id) for d in store.documents()}
+    texts = {path: store.document_at(path).text for path in store.files()}
     store.close()
     for path, text in texts.items():
         assert "swordfish" not in text, path
