@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.errors import InputUnreadable, UsageError
-from rag.metrics import NAMES, PERCENTILES, RATIOS, SMALLER_IS_BETTER, right, stat
+from rag.metrics import JUDGED, NAMES, PERCENTILES, RATIOS, SMALLER_IS_BETTER, right, stat
 from rag.resample import mcnemar, percentile_difference, ratio_difference
 
 Report = dict[str, Any]
@@ -19,10 +19,11 @@ def compare(report: Report, baseline: Report) -> dict[str, Any]:
     """Paired comparison: only questions that both reports have, each with itself.
 
     Returns:
-        ``paired`` (how many), ``same_gold``, ``differences`` (this report minus the baseline, with
-        the 95% interval of a paired bootstrap), ``mcnemar`` (gained, lost, and the exact p; None
-        where either holds no answers) and ``flipped`` (each question that is now right or now
-        wrong, with both reasons).
+        ``paired`` (how many), ``same_gold``, ``same_judge`` (None where not both were judged; what
+        different judges said is not compared), ``differences`` (this report minus the baseline,
+        with the 95% interval of a paired bootstrap), ``mcnemar`` (gained, lost, and the exact p;
+        None where either holds no answers) and ``flipped`` (each question that is now right or
+        now wrong, with both reasons).
 
     Raises:
         InputUnreadable: The reports have no question in common, or the baseline is damaged.
@@ -44,9 +45,12 @@ def _compare(report: Report, baseline: Report) -> dict[str, Any]:
             "the two reports have no question id in common",
             hint="compare reports on the same gold set",
         )
+    same_judge = _same_judge(report, baseline)
     shared = set(report["metrics"]) & set(baseline["metrics"])
+    if same_judge:
+        shared |= set(JUDGED)
     differences: dict[str, Any] = {}
-    for name, metric in RATIOS.items():
+    for name, metric in {**RATIOS, **JUDGED}.items():
         if name in shared:
             before, now = ([metric(pair[side]) for pair in pairs] for side in (0, 1))
             differences[name] = ratio_difference(before, now).record()
@@ -71,12 +75,20 @@ def _compare(report: Report, baseline: Report) -> dict[str, Any]:
     return {
         "paired": len(pairs),
         "same_gold": report["gold"]["sha256"] == baseline["gold"]["sha256"],
+        "same_judge": same_judge,
         "differences": differences,
         "mcnemar": {"gained": gained, "lost": lost, "p": mcnemar(gained, lost)}
         if answered
         else None,
         "flipped": flipped,
     }
+
+
+def _same_judge(report: Report, baseline: Report) -> bool | None:
+    one, other = report.get("judge"), baseline.get("judge")
+    if not one or not other:
+        return None
+    return all(bool(one[key] == other[key]) for key in ("model", "prompt"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +129,11 @@ def _flat(table: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
 
 
 def _bound(name: str, value: Any, path: Path, hint: str) -> Bound:
-    if name not in NAMES:
+    names = (*NAMES, *JUDGED)
+    if name not in names:
         raise UsageError(
             f"the gate {path} names {name!r}, which is no metric",
-            hint="metrics: " + ", ".join(NAMES),
+            hint="metrics: " + ", ".join(names),
         )
     limits = value if isinstance(value, dict) else {"min": value}
     if not limits or any(
@@ -144,8 +157,9 @@ def check_gate(report: Report, bounds: Iterable[Bound]) -> list[dict[str, Any]]:
         is not met; its ``value`` and ``by`` are None.
     """
     failed = []
+    metrics = {**report["metrics"], **report.get("judge", {}).get("metrics", {})}
     for bound in bounds:
-        found = report["metrics"].get(bound.metric) or {"value": None}
+        found = metrics.get(bound.metric) or {"value": None}
         for kind, limit in (("min", bound.least), ("max", bound.most)):
             if limit is None:
                 continue

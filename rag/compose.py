@@ -54,9 +54,12 @@ def template(name: str, *fields: str) -> list[Message]:
 
 
 @cache
-def prompts_digest() -> str:
-    """Changes with every word of the templates: 16 hexadecimal digits of a SHA-256."""
-    texts = [_prompt_file(name).read_bytes() for name in ("answer", "judge")]
+def prompts_digest(*names: str) -> str:
+    """Changes with every word of these templates: 16 hexadecimal digits of a SHA-256.
+
+    Without names it is those that answers depend on.
+    """
+    texts = [_prompt_file(name).read_bytes() for name in names or ("answer", "judge")]
     return hashlib.sha256(b"\x00".join(texts)).hexdigest()[:16]
 
 
@@ -122,6 +125,28 @@ def compose_judgement(question: str, text: str, answer: str, *, generator: Gener
     values = {"question": question, "text": text[:_MAX_JUDGED], "answer": answer}
     lines = {field: _one_line(value) for field, value in values.items()}
     return Prompt(_filled("judge", lines, generator), question, ())
+
+
+def compose_grading(question: str, reference: str, answer: str, *, generator: Generator) -> Prompt:
+    """Ask whether an answer states what the reference answer states."""
+    return Prompt(_filled("grade", _grading(question, reference, answer), generator), question, ())
+
+
+def grading_messages(question: str, reference: str, answer: str) -> list[Message]:
+    """The same as a chat, for a server that tokenises it itself."""
+    lines = _grading(question, reference, answer)
+    return [
+        {
+            "role": message["role"],
+            "content": _SPLIT.sub(lambda mark: lines[mark[1]], message["content"]),
+        }
+        for message in template("grade", *lines)
+    ]
+
+
+def _grading(question: str, reference: str, answer: str) -> dict[str, str]:
+    values = {"question": question, "reference": reference, "answer": answer}
+    return {field: _one_line(value) for field, value in values.items()}
 
 
 def compose_followup(

@@ -17,6 +17,9 @@ from rag.errors import UsageError
 
 CONFIG_FILE = "rag.toml"
 _ENV_PREFIX = "RAG_"
+# Secrets are no settings, because those stand in files and reports: whoever needs one reads it.
+JUDGE_KEY = "RAG_JUDGE_KEY"
+_SECRETS = frozenset({JUDGE_KEY})
 
 
 def _bounded(default: Any, low: float, high: float) -> Any:
@@ -100,7 +103,7 @@ def load(
             {
                 name[len(_ENV_PREFIX) :].lower(): value
                 for name, value in environment.items()
-                if name.startswith(_ENV_PREFIX)
+                if name.startswith(_ENV_PREFIX) and name not in _SECRETS
             },
         ),
         ("command line", {k: v for k, v in (flags or {}).items() if v is not None}),

@@ -13,12 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rag import calibrate, evaluation, scoreboard
+from rag import calibrate, evaluation, judging, scoreboard
 from rag.answering import NOT_ASKED, Engine
 from rag.compare import Bound, check_gate, compare, read_gate
 from rag.config import CONFIG_FILE, Settings
 from rag.errors import RagError, UsageError
 from rag.gold import GoldSet, Texts, locate, read_gold
+from rag.judges import Judge
 from rag.opening import embedder_name
 from rag.store import Store, open_index
 
@@ -43,6 +44,7 @@ class Request:
         max_false_refusals: With it: most of the answerable questions, as a share, refused.
         config: The settings file; None means ``rag.toml``.
         failures: Also list each question with a wrong outcome.
+        judge: Whom to ask, apart from all that is measured, whether the answers are correct.
     """
 
     gold: Path
@@ -55,6 +57,7 @@ class Request:
     max_false_refusals: float = 0.05
     config: Path | None = None
     failures: bool = False
+    judge: Judge | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,7 @@ def run(
     open_engine: OpenEngine,
     answers_for: AnswersFor,
     progress: Callable[[int, int], None],
+    judging_progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Outcome:
     """Evaluate.
 
@@ -92,16 +96,19 @@ def run(
         open_engine: Loads the models; called only where something is to be searched.
         answers_for: Gold set and file to the answers, in order; answers what the file lacks.
         progress: Called with how many questions are searched, and how many there are.
+        judging_progress: Called with how many answers are judged, and how many there are to judge.
 
     Raises:
         UsageError: Options that do not go together, or a bad gate or settings file.
         InputUnreadable: A bad gold set, answers file or baseline.
         IndexUnusable: No index.
+        ModelUnusable: The judge cannot be asked; the answers, and what it said, are kept.
     """
-    if request.retrieval and (request.answers or request.calibrate or request.failures):
+    of_answers = (request.answers, request.calibrate, request.failures, request.judge)
+    if request.retrieval and any(of_answers):
         raise UsageError(
-            "--retrieval scores no answers, so it goes with none of --answers, --calibrate and"
-            " --failures",
+            "--retrieval scores no answers, so it goes with none of --answers, --calibrate,"
+            " --failures and --judge",
             hint="leave one of them out",
         )
     gold = read_gold(request.gold)
@@ -116,7 +123,7 @@ def run(
     if request.retrieval:
         report = _retrieval(gold, store, texts, settings, open_engine, progress)
     else:
-        report = _answers(request, gold, texts, settings, answers_for)
+        report = _answers(request, gold, texts, settings, answers_for, judging_progress)
     return _told(request, report, bounds, earlier, store)
 
 
@@ -149,6 +156,7 @@ def _answers(
     texts: Texts,
     settings: Settings,
     answers_for: AnswersFor,
+    judging_progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
     spans = locate(gold, texts)
     with ExitStack() as stack:
@@ -158,13 +166,19 @@ def _answers(
             out = request.report / ANSWERS_FILE
         else:
             out = Path(stack.enter_context(tempfile.TemporaryDirectory())) / ANSWERS_FILE
-        return evaluation.evaluate(
+        report = evaluation.evaluate(
             gold,
             answers_for(gold, out),
             spans=spans,
             texts=texts,
             settings=asdict(settings),
         )
+        if request.judge:
+            report["judge"] = judging.judge_rows(
+                report["rows"], request.judge, file=judging.judgements_file(out),
+                progress=judging_progress,
+            )  # fmt: skip
+        return report
 
 
 def _told(
@@ -178,6 +192,8 @@ def _told(
     texts = [scoreboard.report_text(report)]
     notes: list[str] = []
     error: RagError | None = None
+    if "judge" in report:
+        texts.append(scoreboard.judge_text(report["judge"]))
     if request.failures:
         texts.append(scoreboard.failures_text(report))
     if report["index_generation"] != store.generation:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from rag import console, flags
-from rag.errors import InputUnreadable
+from rag.errors import InputUnreadable, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from rag.batch import BatchReport, Question
     from rag.config import Settings
     from rag.gold import GoldSet
+    from rag.judges import Judge
+    from rag.records import Generator
 
 
 def evaluate(
@@ -51,6 +54,16 @@ def evaluate(
     failures: Annotated[
         bool, typer.Option("--failures", help="Also each question with a wrong outcome.")
     ] = False,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            "--judge", metavar="local|URL", help="Also ask a language model what is correct."
+        ),
+    ] = None,
+    judge_model: Annotated[
+        str | None,
+        typer.Option("--judge-model", metavar="NAME", help="With --judge URL: which model there."),
+    ] = None,
     index_dir: flags.IndexFlag = None,
     embedder: flags.EmbedderFlag = None,
     llm: flags.LlmFlag = None,
@@ -71,20 +84,25 @@ def evaluate(
         consent = console.consent(quiet=quiet or as_json)
         return open_engine(settings, consent, generate=generate)
 
-    with console.progress("evaluating", quiet=quiet or as_json, unit="questions") as tell:
+    chosen = _judge(judge, judge_model, settings, quiet=quiet or as_json)
+    with (
+        console.progress("evaluating", quiet=quiet or as_json, unit="questions") as tell,
+        console.progress("judging", quiet=quiet or as_json, unit="answers", pace=True) as judged,
+    ):
 
         def progress(done: int, total: int) -> None:
             tell("", done, total)
 
         found = run(
             Request(gold, answers, report, retrieval, baseline, gate, calibrate,
-                    max_false_refusals, config, failures),
+                    max_false_refusals, config, failures, chosen),
             settings,
             open_engine=engine,
             answers_for=lambda asked, out: _answers_for(
                 asked, out, settings, quiet=quiet or as_json
             ),
             progress=progress,
+            judging_progress=lambda done, total: judged("", done, total),
         )  # fmt: skip
     console.out(json.dumps(found.report, ensure_ascii=False) if as_json else found.text)
     if not quiet:
@@ -94,6 +112,42 @@ def evaluate(
         raise found.error
     if not found.met:
         raise typer.Exit(1)
+
+
+def _judge(
+    judge: str | None, model: str | None, settings: Settings, *, quiet: bool
+) -> Judge | None:
+    """The judge that was named, not opened yet."""
+    if judge is None and model is None:
+        return None
+    from rag.config import JUDGE_KEY
+    from rag.endpoint import open_endpoint
+    from rag.judges import local_judge, remote_judge
+    from rag.opening import llm_name, load_generator
+
+    if judge in (None, "local"):
+        if model is not None or judge is None:
+            raise UsageError(
+                "--judge-model names a model of an endpoint, and there is none",
+                hint="add --judge URL; the local judge is the model of --llm",
+            )
+
+        def opened() -> Generator:
+            with console.busy("loading the language model …", quiet=quiet):
+                return load_generator(settings, console.consent(quiet=quiet))
+
+        return local_judge(llm_name(settings), opened)
+    endpoint = open_endpoint(judge, model or "", os.environ.get(JUDGE_KEY, ""))
+    if settings.offline:
+        raise UsageError(
+            "offline, no judge behind a URL can be asked",
+            hint="use --judge local, or --online",
+        )
+    console.note(
+        "questions, reference answers and answers are sent to"
+        f" {endpoint.url}: unless it runs here, they leave this machine"
+    )
+    return remote_judge(endpoint)
 
 
 def batch(

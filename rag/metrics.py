@@ -265,6 +265,38 @@ answered, or failed. ``refusal.recall``: unanswerable questions refused. ``refus
 answerable questions not answered. The rest: the function of that name.
 """
 
+
+def _judge_correct(row: Row) -> Pair | None:
+    if not row["status"] or not answerable(row):
+        return None
+    return float(bool((row.get("judge") or {}).get("correct"))), 1.0
+
+
+def _judge_agreement(row: Row) -> Pair | None:
+    verdict = row.get("judge")
+    if not verdict or verdict["failed"]:
+        return None
+    return float(verdict["correct"] == row["correct"]), 1.0
+
+
+def _judge_failed(row: Row) -> Pair | None:
+    verdict = row.get("judge")
+    return (float(bool(verdict["failed"])), 1.0) if verdict else None
+
+
+JUDGED: dict[str, Metric] = {
+    "judge.correct": _judge_correct,
+    "judge.agreement": _judge_agreement,
+    "judge.failed": _judge_failed,
+}
+"""The same for what a judge said of the rows; a report has these apart, and only if one was asked.
+
+``judge.correct``: answerable questions whose answer the judge finds correct; one that was not
+answered, or whose judgement failed, is not. ``judge.agreement``: judgements that say of an answer
+what ``answer.correct`` says of it. ``judge.failed``: judgements that were asked for and did not
+come.
+"""
+
 PERCENTILES: dict[str, tuple[str, float]] = {
     "latency.first_token_ms.p50": ("first_token_ms", 0.5),
     "latency.first_token_ms.p95": ("first_token_ms", 0.95),
@@ -275,7 +307,7 @@ PERCENTILES: dict[str, tuple[str, float]] = {
 """Which of a row's ``stats``, and which share; a failed row took no time that means anything."""
 
 NAMES = (*RATIOS, *PERCENTILES)
-SMALLER_IS_BETTER = frozenset({"refusal.false", *PERCENTILES})
+SMALLER_IS_BETTER = frozenset({"refusal.false", "judge.failed", *PERCENTILES})
 
 
 def stat(row: Row, name: str) -> float | None:
@@ -294,3 +326,29 @@ def aggregate(rows: Sequence[Row], *, retrieval_only: bool = False) -> dict[str,
         values = [value for row in rows if (value := stat(row, field)) is not None]
         found[name] = percentile(values, share)
     return found
+
+
+def judged(rows: Sequence[Row]) -> dict[str, Estimate]:
+    """What a judge said of all rows, each figure with its 95% bootstrap interval."""
+    return {
+        name: ratio([pair for row in rows if (pair := metric(row)) is not None])
+        for name, metric in JUDGED.items()
+    }
+
+
+def kappa(rows: Sequence[Row]) -> float | None:
+    """How far judge and ``answer.correct`` agree beyond chance: 1 always, 0 as by chance.
+
+    ``(p - e) / (1 - e)`` with p the share of judgements on which both say the same, and e that
+    which two who decide independently, each as often for "correct" as these, would have. Cohen,
+    "A coefficient of agreement for nominal scales", Educational and Psychological Measurement 20,
+    1960. None where it is not defined: no judgements, or both always say the same one thing.
+    """
+    pairs = [(row["judge"]["correct"], row["correct"]) for row in rows if _judge_agreement(row)]
+    n = len(pairs)
+    if not n:
+        return None
+    same = sum(one == other for one, other in pairs) / n
+    ones, others = (sum(pair[side] for pair in pairs) / n for side in (0, 1))
+    chance = ones * others + (1 - ones) * (1 - others)
+    return None if chance == 1 else (same - chance) / (1 - chance)

@@ -104,25 +104,28 @@ def load_generator(settings: Settings, consent: Consent) -> Generator:
     )
 
 
+def llm_name(settings: Settings) -> str:
+    """What the language model is known by; a file of the user's own by its size too."""
+    own = Path(settings.llm).expanduser()
+    known = models.CATALOGUE.get(settings.llm.lower())
+    if known is None and own.is_file():
+        return f"{own.stem} ({own.stat().st_size} bytes)"
+    return known.name if known else settings.llm
+
+
 def fingerprint(settings: Settings, store: Store, *, docs: Sequence[str] = ()) -> dict[str, object]:
     """Everything that changes answers, as plain JSON: with another one they are others.
 
     A model is known by its name; a GGUF file of the user's own by its name and size too.
     ``docs`` are the globs that the questions are restricted to.
     """
-    own = Path(settings.llm).expanduser()
-    known = models.CATALOGUE.get(settings.llm.lower())
-    if known is None and own.is_file():
-        llm = f"{own.stem} ({own.stat().st_size} bytes)"
-    else:
-        llm = known.name if known else settings.llm
     chosen = ("passages", "evidence", "context_tokens", "max_answer_tokens", "max_claims",
               "answer_threshold", "support_threshold")  # fmt: skip
     return {
         "version": __version__,
         "prompts": prompts_digest(),
         "embedder": embedder_name(settings),
-        "llm": llm,
+        "llm": llm_name(settings),
         **{name: getattr(settings, name) for name in chosen},
         "index": store.meta("identity"),
         "index_generation": store.generation,

@@ -75,6 +75,16 @@ MEANINGS = {
         for what, words in (("first_token", "First token"), ("total", "Whole answer"))
         for share in ("p50", "p95")
     },
+    "judge.correct": Meaning(
+        "Correct, says the judge",
+        "of the questions that the documents answer; what was refused or failed is not",
+    ),
+    "judge.agreement": Meaning(
+        "Judge and facts agree", "judgements that say what “answered rightly” says"
+    ),
+    "judge.failed": Meaning(
+        "Failed judgements", "they count as wrong; less is better", smaller_is_better=True
+    ),
     "prompt_tokens.p50": Meaning(
         "Prompt, median", "tokens that the language model reads", "tokens", smaller_is_better=True
     ),
@@ -152,7 +162,7 @@ def _visible(value: object) -> object:
 
 
 def _page(report: dict[str, Any], rows: list[dict[str, Any]], types: list[str]) -> dict[str, Any]:
-    metrics = {k: v for k, v in (report.get("metrics") or {}).items() if known(v.get("value"))}
+    metrics = _known(report)
     room = room_for(len(rows))
     kinds = {name: number for number, name in enumerate(types)}
     views = [
@@ -171,6 +181,7 @@ def _page(report: dict[str, Any], rows: list[dict[str, Any]], types: list[str]) 
         "headlines": [_metric(name, metrics[name]) for name in _HEADLINES if name in metrics][:6],
         "shares": outcome_shares(rows),
         "figures": figures(report, metrics, rows),
+        "judge": _judge(report.get("judge")),
         "comparison": _comparison(report.get("baseline"), views),
         "groups": [group for group in groups if group[1]],
         "types": [(name, number, counted[name]) for name, number in kinds.items()],
@@ -178,6 +189,23 @@ def _page(report: dict[str, Any], rows: list[dict[str, Any]], types: list[str]) 
         "answered": any(row.get("status") for row in rows),
         "shortened": room != room_for(0),
         "facts_of_run": _facts_of_run(report, gold),
+    }
+
+
+def _known(part: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in (part.get("metrics") or {}).items() if known(v.get("value"))}
+
+
+def _judge(judge: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What a model said of the answers, apart from what was measured."""
+    if not judge:
+        return None
+    kappa = judge.get("kappa")
+    return {
+        "model": judge.get("model") or "",
+        "note": judge.get("note") or "",
+        "metrics": [_metric(name, value) for name, value in _known(judge).items()],
+        "kappa": f"{kappa:.2f}" if known(kappa) else "",
     }
 
 

@@ -123,6 +123,7 @@ def row_view(row: Row, *, number: int, kind: int, room: Room) -> dict[str, Any]:
         "gold_answer": cut(row["gold_answer"], room.text) if row.get("gold_answer") else "",
         "facts": [_alternatives(group) for group in row.get("facts") or ()],
         "answered": row.get("status") is not None,
+        "judged": _judged(row.get("judge"), room),
         "error": row.get("error"),
         "claims": row.get("claims") or [],
         "citations": citations,
@@ -139,6 +140,17 @@ def row_view(row: Row, *, number: int, kind: int, room: Room) -> dict[str, Any]:
         "times": _times(row.get("stats") or {}),
         **_retrieved(row, room),
     }
+
+
+def _judged(verdict: Row | None, room: Room) -> str:
+    """What a judge said of the answer; "" where none was asked."""
+    if not verdict:
+        return ""
+    if verdict.get("failed"):
+        return f"no judgement: {cut(verdict['failed'], room.text)}"
+    word = "correct" if verdict.get("correct") else "not correct"
+    score = verdict.get("score")
+    return word if score is None else f"{word} (probability of yes {score:.2f})"
 
 
 def answer_parts(answer: str, labels: set[int]) -> list[tuple[str, int]]:

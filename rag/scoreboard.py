@@ -40,6 +40,27 @@ def report_text(report: Report) -> str:
     return "\n".join(lines)
 
 
+def judge_text(judge: dict[str, Any]) -> str:
+    """What a judge said, apart from what was measured."""
+    lines = [
+        f"judge: {_safe(judge['model'])}",
+        judge["note"],
+        "",
+        _metric_row("metric", "value", "95% interval", "n"),
+    ]
+    for name, found in judge["metrics"].items():
+        lines.append(_metric_row(name, *_figures(found, name), f"{found['n']:,}"))
+    if judge["kappa"] is not None:
+        lines += ["", f"It agrees with answer.correct beyond chance: kappa = {judge['kappa']:.2f}."]
+    if judge["failed"]:
+        lines += [
+            "",
+            f"{judge['failed']:,} of {judge['judged']:,} judgements failed, and count as wrong;"
+            " run again, they are asked for again.",
+        ]
+    return "\n".join(lines)
+
+
 def failures_text(report: Report) -> str:
     """Each question with the wrong outcome: what was said, what is right, what was withheld."""
     lines: list[str] = []
@@ -61,7 +82,8 @@ def comparison_text(found: dict[str, Any]) -> str:
     """Differences from the baseline, and the questions that flipped, with both reasons."""
     lines = [
         f"compared on {found['paired']:,} questions"
-        + ("" if found["same_gold"] else "; the gold sets are not the same file"),
+        + ("" if found["same_gold"] else "; the gold sets are not the same file")
+        + ("; their judges differ and are not compared" if found["same_judge"] is False else ""),
         "",
         _metric_row("metric", "change", "95% interval", "n"),
     ]

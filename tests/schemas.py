@@ -129,6 +129,14 @@ REPORT = record(
 )
 
 
+JUDGE = record(
+    model={"type": "string", "minLength": 1}, note={"type": "string", "minLength": 1},
+    prompt={"type": "string", "pattern": "^[0-9a-f]{16}$"}, judged=COUNT, failed=COUNT,
+    kappa={"type": ["number", "null"], "minimum": -1, "maximum": 1},
+    metrics=record(**{f"judge.{name}": ESTIMATE for name in ("correct", "agreement", "failed")}),
+)  # fmt: skip
+
+
 def check(document: Any, schema: dict[str, Any]) -> None:
     """Fail where a document does not follow its schema."""
     jsonschema.Draft202012Validator(schema).validate(document)

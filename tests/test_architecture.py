@@ -84,6 +84,9 @@ MAY_IMPORT = {
     "gold": "errors",
     "resample": "",
     "metrics": "resample",
+    "endpoint": "records errors",
+    "judges": "records errors compose generate endpoint",
+    "judging": "errors rows metrics judges",
     "scoring": "gold metrics",
     "evaluation": "records errors store gold resample metrics scoring",
     "compare": "errors resample metrics",
@@ -93,13 +96,13 @@ MAY_IMPORT = {
     "report_rows": "",
     "report_figures": "plots report_rows",
     "report": "errors terminal files plots report_rows report_figures",
-    "evalrun": "errors config store answering gold evaluation compare calibrate scoreboard report"
-    " opening",
+    "evalrun": "errors config store answering gold judges judging evaluation compare calibrate"
+    " scoreboard report opening",
     # the command line
     "console": "opening",
     "flags": "config",
-    "many": "errors config store scope answering gold evaluation opening render batch evalrun"
-    " console flags",
+    "many": "records errors config store scope answering gold endpoint judges evaluation opening"
+    " render batch evalrun console flags",
     "speaking": "records render console",
     "session": "records errors files answering scope followup render sheets speaking",
     "slash": "records errors terminal scope render session",

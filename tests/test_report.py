@@ -59,6 +59,8 @@ def row(number: int, *, status: str | None = "answered", correct: bool | None = 
         "dropped": [{"text": f"withheld {text}", "labels": [], "verdict": "unsupported",
                      "score": 0.2, "reason": f"no support {text}"}],
         "stats": {"first_token_ms": 1000 * number + 500, "total_ms": 9000, "prompt_tokens": 1234},
+        "judge": {"correct": number == 1, "score": 0.93 if number == 1 else None, "model": text,
+                  "failed": "" if number == 1 else f"unheard {text}"} if answered else None,
         "error": {"kind": "bug", "message": f"failed {text}", "hint": text}
         if status == "error" else None,
     }  # fmt: skip
@@ -116,6 +118,9 @@ def report(text: str = "plain") -> Json:
                 {"id": "gone", "question": text, "now": "right", "why": text, "why_before": text},
             ],
         },
+        "judge": {"model": text, "prompt": text, "note": f"an opinion {text}", "kappa": 0.41,
+                  "judged": 4, "failed": 3, "metrics": {"judge.correct": rate(0.222, 5),
+                                                        "judge.agreement": rate(None)}},
         "rows": rows(text),
     }  # fmt: skip
 
@@ -242,6 +247,20 @@ def test_the_figures_and_their_intervals_are_there() -> None:
     ]
 
 
+def test_what_a_judge_said_stands_apart() -> None:
+    page = Page(render(report()))
+    for part in (
+        "Judged by plain", "an opinion plain", "by 0.41 (Cohen's kappa", "22%", "12% to 32%",
+        "the judge says: correct (probability of yes 0.93)",
+    ):  # fmt: skip
+        assert part in page.text, part
+    assert page.text.count("the judge says: no judgement: unheard plain") == 3
+    measured, judged = page.text.split("Judged by plain")
+    assert "judge.correct" not in measured
+    assert "judge.correct" in judged
+    assert "judge.agreement" not in page.text, "what nothing defines is left out"
+
+
 def test_the_pictures_show_the_report() -> None:
     page = Page(render(report()))
     said = [data for tag, data in page.texts if tag == "desc"]
@@ -261,7 +280,8 @@ def test_the_pictures_show_the_report() -> None:
 
 
 @pytest.mark.parametrize(
-    "missing", ["gold", "settings", "models", "metrics", "curves", "by_type", "rows", "baseline"]
+    "missing",
+    ["gold", "settings", "models", "metrics", "curves", "by_type", "rows", "baseline", "judge"],
 )
 def test_what_is_missing_is_left_out(missing: str) -> None:
     whole = report()
