@@ -137,12 +137,11 @@ class Sandbox:
             env={name: os.environ[name] for name in kept if name in os.environ},
             start_new_session=True,  # Ctrl-C is for this process; it ends the other
         )  # fmt: skip
-        self._served = 0
         return self._process
 
     def _autopsy(self) -> str:
         """Why the process died of a file."""
-        process, self._process = self._process, None
+        process, self._process, self._served = self._process, None, 0
         assert process is not None
         try:
             code = process.wait(timeout=_LAST_WORDS)
@@ -159,7 +158,7 @@ class Sandbox:
         return f"its parser died ({name}): a damaged file, or too little memory (parse_memory_mb)"
 
     def _end(self) -> None:
-        process, self._process = self._process, None
+        process, self._process, self._served = self._process, None, 0
         if process is not None:
             process.kill()
             process.wait()

@@ -89,6 +89,28 @@ def test_limits_end_the_parsing_and_name_their_settings() -> None:
         assert isinstance(sandbox.parse(b"a,b\n1,2\n", "csv"), Converted), "and the next one works"
 
 
+def test_a_file_that_ends_its_process_is_tried_once_more_and_no_more() -> None:
+    starts: list[int] = []
+
+    class Deadly(Sandbox):
+        def _start(self) -> subprocess.Popen[bytes]:
+            starts.append(len(starts))
+            assert len(starts) <= 4, "it is tried for ever"
+            return super()._start()
+
+        def _exchange(self, data: bytes, format_: str) -> dict[str, object] | str:
+            if data == b"deadly":
+                os.kill((self._process or self._start()).pid, 9)
+            return super()._exchange(data, format_)
+
+    with Deadly(ParseLimits()) as sandbox:
+        assert isinstance(sandbox.parse(b"a,b\n1,2\n", "csv"), Converted)
+        assert "SIGKILL" in str(sandbox.parse(b"deadly", "csv"))
+        assert len(starts) == 2
+        assert "SIGKILL" in str(sandbox.parse(b"deadly", "csv"))
+        assert isinstance(sandbox.parse(b"a,b\n1,2\n", "csv"), Converted), "and the next one works"
+
+
 def test_processor_time_is_counted_for_each_file() -> None:
     slow = b"[" + b'{"a":1.5},' * 3_000_000 + b"{}]"
     with Sandbox(ParseLimits(cpu_seconds=1, memory_mb=4000)) as sandbox:
