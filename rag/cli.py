@@ -88,10 +88,10 @@ def index(
     from rag.indexing import IndexReport, build_index, preview_index
     from rag.opening import embedder_name, load_embedder, model_path, parse_limits
     from rag.render import index_json, index_text
-    from rag.store import is_index
+    from rag.store import has_files
 
     folder, max_bytes = Path(settings.index), int(settings.max_file_mb * 1e6)
-    roots = paths or ([] if is_index(folder) else [Path(settings.corpus)])
+    roots = paths or ([] if has_files(folder) else [Path(settings.corpus)])
     name, limits = embedder_name(settings), parse_limits(settings)
     consent = console.consent(quiet=quiet or as_json)
 
