@@ -84,14 +84,7 @@ def _walk(root: Path, skipped: list[Skipped], *, gitignore: bool) -> Iterator[Pa
     for parent, folders, files in os.walk(root, onerror=unlistable):
         here = Path(parent)
         for ignore in (here / name for name in names if name in files):
-            try:
-                lines = ignore.read_text(encoding="utf-8").splitlines()
-            except (OSError, UnicodeDecodeError) as error:
-                raise InputUnreadable(
-                    f"{ignore} cannot be read: {error}",
-                    hint="it is text, one pattern a line, as in .gitignore",
-                ) from error
-            rules.append((here, pathspec.GitIgnoreSpec.from_lines(lines)))
+            rules.append((here, _rules(ignore)))
 
         def ignored(entry: Path, mark: str = "") -> bool:
             return any(
@@ -110,6 +103,33 @@ def _walk(root: Path, skipped: list[Skipped], *, gitignore: bool) -> Iterator[Pa
         for name in sorted(files):
             if not name.startswith(".") and not ignored(here / name):
                 yield here / name
+
+
+def _rules(file: Path) -> pathspec.GitIgnoreSpec:
+    """The patterns of an ignore file; what is wrong in a ``.gitignore`` is another program's.
+
+    Raises:
+        InputUnreadable: A ``.ragignore`` is no text, or a line of it is no pattern.
+    """
+    ours = file.name == IGNORE_FILE
+    lines: list[str] = []
+    try:
+        text = file.read_text(encoding="utf-8-sig", errors="strict" if ours else "replace")
+        for line in text.splitlines():
+            try:
+                pathspec.GitIgnoreSpec.from_lines([line])
+            except ValueError:
+                if ours:
+                    raise
+                continue
+            lines.append(line)
+    except (OSError, ValueError) as error:
+        if ours:
+            raise InputUnreadable(
+                f"{printable(str(file))} cannot be read: {error}",
+                hint="it is text, one pattern a line, as in .gitignore",
+            ) from error
+    return pathspec.GitIgnoreSpec.from_lines(lines)
 
 
 def _why_not(file: Path, root: Path) -> str:

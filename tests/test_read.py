@@ -113,6 +113,33 @@ def test_ragignore_is_obeyed_below_where_it_stands(tmp_path: Path) -> None:
         find([tmp_path])
 
 
+@pytest.mark.parametrize(
+    ("data", "kept"),
+    [
+        (b"drop.txt\nbin\\\n", ["keep.txt"]),
+        (b"\xef\xbb\xbfdrop.txt\n", ["keep.txt"]),
+        (b"caf\xe9\ndrop.txt\n", ["keep.txt"]),
+        ("drop.txt\n".encode("utf-16"), ["drop.txt", "keep.txt"]),
+    ],
+)
+def test_a_gitignore_is_read_as_far_as_it_can_be(
+    tmp_path: Path, data: bytes, kept: list[str]
+) -> None:
+    sub = tmp_path / "sub"
+    sub.mkdir()
+    for name in ("drop.txt", "keep.txt"):
+        (sub / name).write_text("text")
+    (sub / ".gitignore").write_bytes(data)
+    assert [s.path for s in find([tmp_path])[0]] == [f"sub/{name}" for name in kept]
+    (sub / ".gitignore").unlink()
+    (sub / ".gitignore").symlink_to("nowhere")
+    assert len(find([tmp_path])[0]) == 2
+    (sub / ".ragignore").write_text("bin\\\n")
+    with pytest.raises(InputUnreadable, match=r"\.ragignore cannot be read") as caught:
+        find([tmp_path])
+    assert "one pattern a line" in caught.value.hint
+
+
 def test_names_are_safe_to_print(tmp_path: Path) -> None:
     (tmp_path / "evil\n\x1b[31mred\u202e.txt").write_text("text")
     (tmp_path / "evil\x1b]0;title\x07.x\x1byz").write_text("text")
