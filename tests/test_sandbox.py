@@ -117,6 +117,19 @@ def test_processor_time_is_counted_for_each_file() -> None:
         assert "parse_cpu_seconds" in str(sandbox.parse(slow, "json"))
 
 
+def test_a_limit_of_the_whole_session_is_kept() -> None:
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_CPU, (500, 500));"
+        f" sys.path.insert(0, {str(ROOT)!r});"
+        " from rag.sandbox import ParseLimits, Sandbox; sandbox = Sandbox(ParseLimits());"
+        " print(sandbox.parse(b'a,b\\n1,2\\n', 'csv'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.startswith("Converted("), done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     "reply",
     [
