@@ -25,8 +25,11 @@ from rag.records import Place
 
 _START = (
     "import sys; sys.path.insert(0, {root!r}); import rag.child; sys.path.pop(0);"
+    " sys.path += [path for path in {libraries!r} if path not in sys.path];"
     " rag.child.serve(memory={memory}, cpu_seconds={cpu})"
 )
+# Each thread of a library takes its share of the address space before anything is parsed.
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 _MAX_LABEL = 500  # code points
 _PIPE = 1 << 16
 _LAST_WORDS = 10  # seconds that a process that hung up has to end by itself
@@ -129,12 +132,15 @@ class Sandbox:
     def _start(self) -> subprocess.Popen[bytes]:
         root = str(Path(__file__).resolve().parents[1])
         limits = self.limits
-        start = _START.format(root=root, memory=limits.memory_mb * 10**6, cpu=limits.cpu_seconds)
+        start = _START.format(
+            root=root, libraries=_libraries(), memory=limits.memory_mb * 10**6,
+            cpu=limits.cpu_seconds,
+        )  # fmt: skip
         kept = ("LD_LIBRARY_PATH", "PATH", "SYSTEMROOT")
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-X", "utf8", "-c", start],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/",
-            env={name: os.environ[name] for name in kept if name in os.environ},
+            env=_ONE_THREAD | {name: os.environ[name] for name in kept if name in os.environ},
             start_new_session=True,  # Ctrl-C is for this process; it ends the other
         )  # fmt: skip
         return self._process
@@ -163,6 +169,14 @@ class Sandbox:
             process.kill()
             process.wait()
             _close(process)
+
+
+def _libraries() -> list[str]:
+    """Where installed libraries are: also for this user alone, or on PYTHONPATH.
+
+    An isolated process does not look there, and no other folder is it to see.
+    """
+    return [path for path in sys.path if path and any(Path(path).glob("*.dist-info"))]
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:

@@ -130,6 +130,30 @@ def test_a_limit_of_the_whole_session_is_kept() -> None:
     assert done.stdout.startswith("Converted("), done.stdout + done.stderr
 
 
+def test_the_process_sees_libraries_and_no_other_folder_of_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library, other = tmp_path / "lib", tmp_path / "other"
+    (library / "thing-1.0.dist-info").mkdir(parents=True)
+    other.mkdir()
+    monkeypatch.setattr(sys, "path", ["", str(other), str(library), *sys.path])
+    shown = tmp_path / "shown"
+    script = (
+        "import sys; from pathlib import Path; import rag.child;"
+        f"rag.child.serve = lambda **_: Path({str(shown)!r}).write_text(chr(10).join(sys.path));"
+    )
+    with Sandbox(ParseLimits()) as sandbox:
+        process = sandbox._start()
+        assert isinstance(process.args, list)
+        start = str(process.args[-1]).replace("import rag.child;", script)
+        subprocess.run([*process.args[:-1], start], check=True)
+        assert str(library) in shown.read_text().split("\n")
+        assert str(other) not in shown.read_text().split("\n")
+        if sys.platform == "linux":
+            environ = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+            assert b"OPENBLAS_NUM_THREADS=1" in environ
+
+
 @pytest.mark.parametrize(
     "reply",
     [
