@@ -23,6 +23,7 @@ from rag.errors import (
     RagError,
     UsageError,
 )
+from rag.terminal import printable
 
 if TYPE_CHECKING:
     from rag.config import Settings
@@ -129,7 +130,7 @@ def index(
 
         for outcome in watch_roots(folder, paths or [], run):
             if isinstance(outcome, RagError):
-                console.note(f"not refreshed: {outcome.message}; trying again")
+                console.note(f"not refreshed: {printable(outcome.message)}; trying again")
             else:
                 console.out(index_json(outcome) if as_json else index_text(outcome))
 
@@ -376,8 +377,6 @@ def _fail(error: RagError, *, debug: bool) -> NoReturn:
         import traceback
 
         traceback.print_exception(error)
-    from rag.terminal import printable
-
     console.note(
         f"error: {printable(error.message)}\nhint: {printable(error.hint) or 'see: rag doctor'}"
     )

@@ -162,10 +162,38 @@ def test_the_process_sees_libraries_and_no_other_folder_of_the_path(
         {"text": "abc", "places": [[0, "p. 1", 1], [9, "p. 2", 2]], "about": {}},
         {"text": "abc", "places": [[2, "p. 1", 1], [1, "p. 2", 2]], "about": {}},
         {"text": "abc", "places": [["x"]], "about": {}},
+        {"text": "abc", "places": [[float("inf"), "p. 1", 1]], "about": {}},
+        {"text": "abc", "places": [[0, "p. 1", 10**30]], "about": {}},
+        {"text": "abc", "places": [[0, "p. \ud800", 1]], "about": {}},
+        {"text": "abc", "places": [], "about": {"title": "\ud800"}},
+        {"text": "a\ud800c", "places": [], "about": {}},
+        {"reason": "\x1b\u202e"},
     ],
 )
 def test_an_answer_that_makes_no_sense_is_not_believed(reply: dict[str, object]) -> None:
     assert "its parser sent back" in str(_checked(reply))
+
+
+def test_what_a_parser_says_is_safe_to_print_and_no_depth_of_it_is_an_error() -> None:
+    assert _checked({"reason": "bad \x1b[31m\u202e\ud800file\n"}) == "bad [31mfile"
+    deep = b"[" * 200_000 + b"]" * 200_000
+    script = (
+        "import sys; from rag.child import LENGTH; from pathlib import Path;"
+        f" sys.stdin.buffer.read(1); deep = b'[' * {len(deep) // 2} + b']' * {len(deep) // 2};"
+        " sys.stdout.buffer.write(LENGTH.pack(len(deep)) + deep); sys.stdout.flush();"
+        " sys.stdin.read()"
+    )
+
+    class Taken(Sandbox):
+        def _start(self) -> subprocess.Popen[bytes]:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                cwd=ROOT,
+            )  # fmt: skip
+            return self._process
+
+    with Taken(ParseLimits()) as sandbox:
+        assert sandbox.parse(b"x", "csv") == "its parser sent back no answer"
 
 
 def test_a_page_is_cited_and_shown(tmp_path: Path) -> None:
