@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def watch_roots(
     while True:
         roots = named or _roots(folder)
         changes = watch(
-            *[root for root in roots if root.exists()] or [folder],
+            *[root for root in roots if os.access(root, os.R_OK)] or [folder],
             watch_filter=theirs,
             debounce=_MOST_MS,
             step=quiet_ms,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from command import ROOT
 from conftest import SEEDS, read_document
 
 from rag.decode import decode
@@ -51,6 +54,28 @@ def test_missing_root_is_refused_and_empty_one_lists_nothing(tmp_path: Path) -> 
     Path(bad).mkdir()
     with pytest.raises(InputUnreadable, match="not UTF-8"):
         find([Path(bad)])
+
+
+def test_a_root_that_cannot_be_looked_at_is_no_bug(tmp_path: Path) -> None:
+    with pytest.raises(InputUnreadable, match="cannot be looked at: File name too long"):
+        find([tmp_path / ("x" * 300)])
+    (tmp_path / "file").write_text("text")
+    with pytest.raises(InputUnreadable, match="no such file or folder"):
+        find([tmp_path / "file" / "below"])
+    if os.geteuid() == 0:  # whom no permission stops
+        (tmp_path / "closed").mkdir(mode=0o700)
+        script = (
+            "import os; from pathlib import Path; from rag.find import find;"
+            f" folder = Path({str(tmp_path)!r});"
+            " os.chdir('/'); os.setuid(65534)\n"
+            "try: find([folder / 'closed' / 'docs'])\n"
+            "except Exception as error: print(type(error).__name__, error)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.stdout.startswith("InputUnreadable "), done.stdout + done.stderr
+        assert "Permission denied" in done.stdout
 
 
 def test_a_root_may_be_a_file_and_names_meet_only_once(tmp_path: Path) -> None:
