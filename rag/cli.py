@@ -96,7 +96,7 @@ def index(
     name, limits = embedder_name(settings), parse_limits(settings)
     consent = console.consent(quiet=quiet or as_json)
 
-    def run(roots: list[Path]) -> IndexReport:
+    def run(roots: list[Path], *, check: bool = False) -> IndexReport:
         with console.progress("indexing", quiet=quiet or as_json) as tell:
             return build_index(
                 roots,
@@ -118,7 +118,7 @@ def index(
         )  # fmt: skip
     else:
         model_path(settings, "embedder", consent)
-        report = run(roots)
+        report = run(roots, check=check)
     console.out(index_json(report) if as_json else index_text(report))
     if strict and report.skipped:
         raise InputUnreadable(
