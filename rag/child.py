@@ -45,7 +45,10 @@ def serve(*, memory: int, cpu_seconds: int) -> None:
         data = requests.read(request.pop("bytes"))
         used = resource.getrusage(resource.RUSAGE_SELF)
         spent = math.ceil(used.ru_utime + used.ru_stime)
-        resource.setrlimit(resource.RLIMIT_CPU, (spent + cpu_seconds, resource.RLIM_INFINITY))
+        _, most = resource.getrlimit(resource.RLIMIT_CPU)
+        until = spent + cpu_seconds
+        until = until if most == resource.RLIM_INFINITY else min(until, most)
+        resource.setrlimit(resource.RLIMIT_CPU, (until, most))
         if not _answer(answers, data, request):
             return
 

@@ -23,6 +23,7 @@ from rag.errors import (
     RagError,
     UsageError,
 )
+from rag.terminal import printable
 
 if TYPE_CHECKING:
     from rag.config import Settings
@@ -88,14 +89,14 @@ def index(
     from rag.indexing import IndexReport, build_index, preview_index
     from rag.opening import embedder_name, load_embedder, model_path, parse_limits
     from rag.render import index_json, index_text
-    from rag.store import is_index
+    from rag.store import has_files
 
     folder, max_bytes = Path(settings.index), int(settings.max_file_mb * 1e6)
-    roots = paths or ([] if is_index(folder) else [Path(settings.corpus)])
+    roots = paths or ([] if has_files(folder) else [Path(settings.corpus)])
     name, limits = embedder_name(settings), parse_limits(settings)
     consent = console.consent(quiet=quiet or as_json)
 
-    def run(roots: list[Path]) -> IndexReport:
+    def run(roots: list[Path], *, check: bool = False) -> IndexReport:
         with console.progress("indexing", quiet=quiet or as_json) as tell:
             return build_index(
                 roots,
@@ -117,7 +118,7 @@ def index(
         )  # fmt: skip
     else:
         model_path(settings, "embedder", consent)
-        report = run(roots)
+        report = run(roots, check=check)
     console.out(index_json(report) if as_json else index_text(report))
     if strict and report.skipped:
         raise InputUnreadable(
@@ -129,7 +130,7 @@ def index(
 
         for outcome in watch_roots(folder, paths or [], run):
             if isinstance(outcome, RagError):
-                console.note(f"not refreshed: {outcome.message}; trying again")
+                console.note(f"not refreshed: {printable(outcome.message)}; trying again")
             else:
                 console.out(index_json(outcome) if as_json else index_text(outcome))
 
@@ -376,8 +377,6 @@ def _fail(error: RagError, *, debug: bool) -> NoReturn:
         import traceback
 
         traceback.print_exception(error)
-    from rag.terminal import printable
-
     console.note(
         f"error: {printable(error.message)}\nhint: {printable(error.hint) or 'see: rag doctor'}"
     )

@@ -42,19 +42,15 @@ def find(roots: list[Path], *, gitignore: bool = True) -> tuple[list[Source], li
     sources: dict[str, Source] = {}
     skipped: list[Skipped] = []
     for root in roots:
-        if not root.exists():
-            raise InputUnreadable(
-                f"no such file or folder: {printable(str(root))}",
-                hint="name a folder of documents: rag index FOLDER",
-            )
+        is_folder = _is_folder(root)
         try:
             str(root).encode()
         except UnicodeEncodeError as error:
             raise InputUnreadable(
                 f"the name of {printable(str(root))} is not UTF-8", hint="rename it"
             ) from error
-        folder = root if root.is_dir() else root.parent
-        candidates = list(_walk(root, skipped, gitignore=gitignore)) if root.is_dir() else [root]
+        folder = root if is_folder else root.parent
+        candidates = list(_walk(root, skipped, gitignore=gitignore)) if is_folder else [root]
         for file in candidates:
             path = printable(file.relative_to(folder).as_posix())
             reason = _why_not(file, folder)
@@ -65,6 +61,26 @@ def find(roots: list[Path], *, gitignore: bool = True) -> tuple[list[Source], li
             else:
                 sources[path] = Source(file, path)
     return [sources[path] for path in sorted(sources)], skipped
+
+
+def _is_folder(root: Path) -> bool:
+    """Whether a root is a folder, or else a file.
+
+    Raises:
+        InputUnreadable: It is not there, or in a folder that may not be entered.
+    """
+    try:
+        return stat.S_ISDIR(root.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputUnreadable(
+            f"no such file or folder: {printable(str(root))}",
+            hint="name a folder of documents: rag index FOLDER",
+        ) from error
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise InputUnreadable(
+            f"{printable(str(root))} cannot be looked at: {why}", hint="check its permissions"
+        ) from error
 
 
 def _walk(root: Path, skipped: list[Skipped], *, gitignore: bool) -> Iterator[Path]:
@@ -84,14 +100,7 @@ def _walk(root: Path, skipped: list[Skipped], *, gitignore: bool) -> Iterator[Pa
     for parent, folders, files in os.walk(root, onerror=unlistable):
         here = Path(parent)
         for ignore in (here / name for name in names if name in files):
-            try:
-                lines = ignore.read_text(encoding="utf-8").splitlines()
-            except (OSError, UnicodeDecodeError) as error:
-                raise InputUnreadable(
-                    f"{ignore} cannot be read: {error}",
-                    hint="it is text, one pattern a line, as in .gitignore",
-                ) from error
-            rules.append((here, pathspec.GitIgnoreSpec.from_lines(lines)))
+            rules.append((here, _rules(ignore)))
 
         def ignored(entry: Path, mark: str = "") -> bool:
             return any(
@@ -104,12 +113,39 @@ def _walk(root: Path, skipped: list[Skipped], *, gitignore: bool) -> Iterator[Pa
             name for name in folders if not name.startswith(".") and not ignored(here / name, "/")
         )
         for name in folders:
-            if (here / name).is_symlink():
+            if os.path.islink(here / name):  # False where that cannot be seen  # noqa: PTH114
                 path = printable((here / name).relative_to(root).as_posix())
                 skipped.append(Skipped(path, "a link to a folder is not followed"))
         for name in sorted(files):
             if not name.startswith(".") and not ignored(here / name):
                 yield here / name
+
+
+def _rules(file: Path) -> pathspec.GitIgnoreSpec:
+    """The patterns of an ignore file; what is wrong in a ``.gitignore`` is another program's.
+
+    Raises:
+        InputUnreadable: A ``.ragignore`` is no text, or a line of it is no pattern.
+    """
+    ours = file.name == IGNORE_FILE
+    lines: list[str] = []
+    try:
+        text = file.read_text(encoding="utf-8-sig", errors="strict" if ours else "replace")
+        for line in text.splitlines():
+            try:
+                pathspec.GitIgnoreSpec.from_lines([line])
+            except ValueError:
+                if ours:
+                    raise
+                continue
+            lines.append(line)
+    except (OSError, ValueError) as error:
+        if ours:
+            raise InputUnreadable(
+                f"{printable(str(file))} cannot be read: {error}",
+                hint="it is text, one pattern a line, as in .gitignore",
+            ) from error
+    return pathspec.GitIgnoreSpec.from_lines(lines)
 
 
 def _why_not(file: Path, root: Path) -> str:

@@ -45,11 +45,11 @@ def parse(
         MemoryError: It needs more memory than this process may have.
     """
     writer = Writer(max_chars)
-    if format_ in ("docx", "pptx", "epub") or (format_ == "sheet" and data[:4] == _ZIP):
-        if data[:8] == _OLE:
-            raise Unreadable("encrypted, or of an older program: it is no zip inside")
-        check_zip(data, max_expanded=max_expanded)
     try:
+        if format_ in ("docx", "pptx", "epub") or (format_ == "sheet" and data[:4] == _ZIP):
+            if data[:8] == _OLE:
+                raise Unreadable("encrypted, or of an older program: it is no zip inside")
+            check_zip(data, max_expanded=max_expanded)
         if format_ == "json":
             convert_json(data, writer, field=json_field)
         elif format_ == "jsonl":

@@ -22,12 +22,18 @@ from typing import Any
 from rag.child import LENGTH
 from rag.converted import About, Converted
 from rag.records import Place
+from rag.terminal import printable
 
 _START = (
     "import sys; sys.path.insert(0, {root!r}); import rag.child; sys.path.pop(0);"
+    " sys.path += [path for path in {libraries!r} if path not in sys.path];"
     " rag.child.serve(memory={memory}, cpu_seconds={cpu})"
 )
+# Each thread of a library takes its share of the address space before anything is parsed.
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 _MAX_LABEL = 500  # code points
+_MAX_PAGE = 2**31
+_NO_ANSWER = "its parser sent back no answer"
 _PIPE = 1 << 16
 _LAST_WORDS = 10  # seconds that a process that hung up has to end by itself
 
@@ -116,11 +122,11 @@ class Sandbox:
             return "its parser sent back more than it may"
         try:
             reply = json.loads(payload)
-        except ValueError:
+        except (ValueError, RecursionError):
             reply = None
         if not isinstance(reply, dict):
             self._end()
-            return "its parser sent back no answer"
+            return _NO_ANSWER
         if reply.get("memory"):
             self._end()
             return f"needs more than {limits.memory_mb} MB of memory to parse (parse_memory_mb)"
@@ -129,20 +135,22 @@ class Sandbox:
     def _start(self) -> subprocess.Popen[bytes]:
         root = str(Path(__file__).resolve().parents[1])
         limits = self.limits
-        start = _START.format(root=root, memory=limits.memory_mb * 10**6, cpu=limits.cpu_seconds)
+        start = _START.format(
+            root=root, libraries=_libraries(), memory=limits.memory_mb * 10**6,
+            cpu=limits.cpu_seconds,
+        )  # fmt: skip
         kept = ("LD_LIBRARY_PATH", "PATH", "SYSTEMROOT")
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-X", "utf8", "-c", start],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/",
-            env={name: os.environ[name] for name in kept if name in os.environ},
+            env=_ONE_THREAD | {name: os.environ[name] for name in kept if name in os.environ},
             start_new_session=True,  # Ctrl-C is for this process; it ends the other
         )  # fmt: skip
-        self._served = 0
         return self._process
 
     def _autopsy(self) -> str:
         """Why the process died of a file."""
-        process, self._process = self._process, None
+        process, self._process, self._served = self._process, None, 0
         assert process is not None
         try:
             code = process.wait(timeout=_LAST_WORDS)
@@ -159,11 +167,19 @@ class Sandbox:
         return f"its parser died ({name}): a damaged file, or too little memory (parse_memory_mb)"
 
     def _end(self) -> None:
-        process, self._process = self._process, None
+        process, self._process, self._served = self._process, None, 0
         if process is not None:
             process.kill()
             process.wait()
             _close(process)
+
+
+def _libraries() -> list[str]:
+    """Where installed libraries are: also for this user alone, or on PYTHONPATH.
+
+    An isolated process does not look there, and no other folder is it to see.
+    """
+    return [path for path in sys.path if path and any(Path(path).glob("*.dist-info"))]
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:
@@ -220,22 +236,35 @@ def _converse(
 
 def _checked(reply: dict[str, Any]) -> Converted | str:
     """The answer of a process that a hostile file may have taken over."""
-    if reason := reply.get("reason"):
-        return str(reason)[:_MAX_LABEL]
-    text, places, about = reply.get("text"), reply.get("places"), reply.get("about")
-    if not isinstance(text, str) or not isinstance(places, list) or not isinstance(about, dict):
-        return "its parser sent back no answer"
     try:
+        if reason := reply.get("reason"):
+            return printable(str(reason)[:_MAX_LABEL]).strip() or _NO_ANSWER
+        text, places, about = reply.get("text"), reply.get("places"), reply.get("about")
+        if not isinstance(text, str) or not isinstance(places, list) or not isinstance(about, dict):
+            return _NO_ANSWER
+        text.encode()  # half of a surrogate pair is no text
         found = tuple(
-            Place(int(start), str(label)[:_MAX_LABEL], None if page is None else int(page))
+            Place(int(start), _label(label), None if page is None else int(page))
             for start, label, page in places
         )
-    except (TypeError, ValueError):
-        return "its parser sent back no answer"
+        names = [field.name for field in fields(About)]
+        facts = {name: _label(" ".join(str(about.get(name, "")).split())) for name in names}
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return _NO_ANSWER
     starts = [place.start for place in found]
     inside = not starts or (starts[0] >= 0 and starts[-1] < len(text))
-    if not inside or any(b <= a for a, b in pairwise(starts)):
+    numbered = all(0 <= (place.page or 0) <= _MAX_PAGE for place in found)
+    if not inside or not numbered or any(b <= a for a, b in pairwise(starts)):
         return "its parser sent back places that are not in its text"
-    names = [field.name for field in fields(About)]
-    facts = {name: " ".join(str(about.get(name, "")).split())[:_MAX_LABEL] for name in names}
     return Converted(text, found, About(**facts))
+
+
+def _label(value: object) -> str:
+    """A short text.
+
+    Raises:
+        ValueError: It is not Unicode.
+    """
+    label = str(value)[:_MAX_LABEL]
+    label.encode()
+    return label

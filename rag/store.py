@@ -436,6 +436,22 @@ def is_index(folder: Path) -> bool:
     return (folder / DATABASE).is_file()
 
 
+def has_files(folder: Path) -> bool:
+    """Whether a run found files already; False for what a first run left that was not finished.
+
+    A damaged index counts as one that has.
+    """
+    if not is_index(folder):
+        return False
+    try:
+        file = (folder / DATABASE).resolve().as_uri()
+        with contextlib.closing(sqlite3.connect(f"{file}?mode=ro", uri=True)) as connection:
+            made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'files'").fetchone()
+            return bool(made and connection.execute("SELECT 1 FROM files LIMIT 1").fetchone())
+    except sqlite3.DatabaseError:
+        return True
+
+
 def open_index(folder: Path) -> Store:
     """Open an index to read one generation of it.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +25,9 @@ def watch_roots(
 ) -> Iterator[IndexReport | RagError]:
     """Refresh the index after each burst of changes, until the process is interrupted.
 
+    The first run begins once the roots are watched, whether or not anything changes then: nothing
+    that changed before is missed.
+
     A run that fails (another writer, a full disk, a root that is away) is tried again; the index
     stays as it was meanwhile.
 
@@ -39,16 +43,17 @@ def watch_roots(
     """
     from watchfiles import watch
 
-    failed = False
-    ours = folder.resolve()
+    failed, owed = False, True
+    ours = Path(os.path.realpath(folder))
 
     def theirs(_change: object, path: str) -> bool:
         return not Path(path).is_relative_to(ours)
 
     while True:
-        roots = named or _roots(folder)
+        # Resolved as well, or what changes in the index would not be told from a document.
+        roots = [Path(os.path.realpath(root)) for root in named or _roots(folder)]
         changes = watch(
-            *[root for root in roots if root.exists()] or [folder],
+            *[root for root in roots if os.access(root, os.R_OK)] or [folder],
             watch_filter=theirs,
             debounce=_MOST_MS,
             step=quiet_ms,
@@ -58,16 +63,16 @@ def watch_roots(
             ignore_permission_denied=True,
         )
         for found in changes:
-            if not found and not failed:
+            if not found and not owed:
                 continue
             try:
                 report = run(named)
             except RagError as error:
                 if not failed:  # said once
                     yield error
-                failed = True
+                failed = owed = True
                 break  # a root may have gone: begin anew with those that are there
-            failed = False
+            failed = owed = False
             if report.added or report.changed or report.removed or report.moved:
                 yield report
 

@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "tables": "converted decode",
     "parse": "converted mail markup office pdf tables",
     "child": "converted parse",
-    "sandbox": "records converted child",
+    "sandbox": "records terminal converted child",
     "read": "records decode find formats sandbox",
     "describe": "records words clean",
     "split": "records words clean describe",

@@ -161,3 +161,19 @@ def test_a_question_in_broken_utf8_is_still_asked(shared_index: Path, tmp_path: 
     narrow = {"PYTHONIOENCODING": "ascii", "RAG_INDEX": str(shared_index)}
     done = run("search", "China", "-k", "1", cwd=tmp_path, **narrow)
     assert (done.returncode, done.stderr) == (0, ""), "a terminal without such characters"
+
+
+def test_a_first_run_that_failed_is_gone_on_with(tmp_path: Path) -> None:
+    docs, index = tmp_path / "docs", tmp_path / "index"
+    docs.mkdir()
+    again = ("index", "--index", str(index), "--json")
+    failed = invoke(*again, RAG_CORPUS=str(docs))
+    assert isinstance(failed.exception, InputUnreadable)
+    assert (index / "rag.sqlite").is_file()
+    (docs / "a.txt").write_text("The harbour was built in 1890.")
+    assert json.loads(invoke(*again, RAG_CORPUS=str(docs)).stdout)["added"] == ["a.txt"]
+    (docs / "b.txt").write_text("The crane lifts nine tons.")
+    more = json.loads(invoke(*again, RAG_CORPUS=str(tmp_path / "absent")).stdout)
+    assert more["added"] == ["b.txt"], "what is indexed goes before the setting"
+    (index / "rag.sqlite").write_bytes(b"")
+    assert json.loads(invoke(*again, RAG_CORPUS=str(docs)).stdout)["added"] == ["a.txt", "b.txt"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from typing import Any
 
 import documents
@@ -198,3 +200,14 @@ def test_json_by_the_field_that_holds_its_text() -> None:
 
 def test_a_text_over_its_limit_is_refused() -> None:
     assert "max_file_mb" in why("<p>" + "word " * 3000, "html", max_chars=10_000)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_stream_of_any_compression_is_a_reason(method: int) -> None:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", method) as archive:
+        archive.writestr("word/document.xml", b"abc" * 1000)
+    data = bytearray(made.getvalue())
+    start = 30 + len("word/document.xml")
+    data[start : start + 12] = b"\xff" * 12
+    assert why(bytes(data), "docx").startswith("damaged")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from command import ROOT
 from conftest import SEEDS, read_document
 
 from rag.decode import decode
@@ -51,6 +54,28 @@ def test_missing_root_is_refused_and_empty_one_lists_nothing(tmp_path: Path) -> 
     Path(bad).mkdir()
     with pytest.raises(InputUnreadable, match="not UTF-8"):
         find([Path(bad)])
+
+
+def test_a_root_that_cannot_be_looked_at_is_no_bug(tmp_path: Path) -> None:
+    with pytest.raises(InputUnreadable, match="cannot be looked at: File name too long"):
+        find([tmp_path / ("x" * 300)])
+    (tmp_path / "file").write_text("text")
+    with pytest.raises(InputUnreadable, match="no such file or folder"):
+        find([tmp_path / "file" / "below"])
+    if os.geteuid() == 0:  # whom no permission stops
+        (tmp_path / "closed").mkdir(mode=0o700)
+        script = (
+            "import os; from pathlib import Path; from rag.find import find;"
+            f" folder = Path({str(tmp_path)!r});"
+            " os.chdir('/'); os.setuid(65534)\n"
+            "try: find([folder / 'closed' / 'docs'])\n"
+            "except Exception as error: print(type(error).__name__, error)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.stdout.startswith("InputUnreadable "), done.stdout + done.stderr
+        assert "Permission denied" in done.stdout
 
 
 def test_a_root_may_be_a_file_and_names_meet_only_once(tmp_path: Path) -> None:
@@ -111,6 +136,33 @@ def test_ragignore_is_obeyed_below_where_it_stands(tmp_path: Path) -> None:
     (tmp_path / ".ragignore").write_bytes(b"\xff\xfe")
     with pytest.raises(InputUnreadable, match=r"\.ragignore cannot be read"):
         find([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("data", "kept"),
+    [
+        (b"drop.txt\nbin\\\n", ["keep.txt"]),
+        (b"\xef\xbb\xbfdrop.txt\n", ["keep.txt"]),
+        (b"caf\xe9\ndrop.txt\n", ["keep.txt"]),
+        ("drop.txt\n".encode("utf-16"), ["drop.txt", "keep.txt"]),
+    ],
+)
+def test_a_gitignore_is_read_as_far_as_it_can_be(
+    tmp_path: Path, data: bytes, kept: list[str]
+) -> None:
+    sub = tmp_path / "sub"
+    sub.mkdir()
+    for name in ("drop.txt", "keep.txt"):
+        (sub / name).write_text("text")
+    (sub / ".gitignore").write_bytes(data)
+    assert [s.path for s in find([tmp_path])[0]] == [f"sub/{name}" for name in kept]
+    (sub / ".gitignore").unlink()
+    (sub / ".gitignore").symlink_to("nowhere")
+    assert len(find([tmp_path])[0]) == 2
+    (sub / ".ragignore").write_text("bin\\\n")
+    with pytest.raises(InputUnreadable, match=r"\.ragignore cannot be read") as caught:
+        find([tmp_path])
+    assert "one pattern a line" in caught.value.hint
 
 
 def test_names_are_safe_to_print(tmp_path: Path) -> None:

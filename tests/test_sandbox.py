@@ -89,10 +89,69 @@ def test_limits_end_the_parsing_and_name_their_settings() -> None:
         assert isinstance(sandbox.parse(b"a,b\n1,2\n", "csv"), Converted), "and the next one works"
 
 
+def test_a_file_that_ends_its_process_is_tried_once_more_and_no_more() -> None:
+    starts: list[int] = []
+
+    class Deadly(Sandbox):
+        def _start(self) -> subprocess.Popen[bytes]:
+            starts.append(len(starts))
+            assert len(starts) <= 4, "it is tried for ever"
+            return super()._start()
+
+        def _exchange(self, data: bytes, format_: str) -> dict[str, object] | str:
+            if data == b"deadly":
+                os.kill((self._process or self._start()).pid, 9)
+            return super()._exchange(data, format_)
+
+    with Deadly(ParseLimits()) as sandbox:
+        assert isinstance(sandbox.parse(b"a,b\n1,2\n", "csv"), Converted)
+        assert "SIGKILL" in str(sandbox.parse(b"deadly", "csv"))
+        assert len(starts) == 2
+        assert "SIGKILL" in str(sandbox.parse(b"deadly", "csv"))
+        assert isinstance(sandbox.parse(b"a,b\n1,2\n", "csv"), Converted), "and the next one works"
+
+
 def test_processor_time_is_counted_for_each_file() -> None:
     slow = b"[" + b'{"a":1.5},' * 3_000_000 + b"{}]"
     with Sandbox(ParseLimits(cpu_seconds=1, memory_mb=4000)) as sandbox:
         assert "parse_cpu_seconds" in str(sandbox.parse(slow, "json"))
+
+
+def test_a_limit_of_the_whole_session_is_kept() -> None:
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_CPU, (500, 500));"
+        f" sys.path.insert(0, {str(ROOT)!r});"
+        " from rag.sandbox import ParseLimits, Sandbox; sandbox = Sandbox(ParseLimits());"
+        " print(sandbox.parse(b'a,b\\n1,2\\n', 'csv'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.startswith("Converted("), done.stdout + done.stderr
+
+
+def test_the_process_sees_libraries_and_no_other_folder_of_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library, other = tmp_path / "lib", tmp_path / "other"
+    (library / "thing-1.0.dist-info").mkdir(parents=True)
+    other.mkdir()
+    monkeypatch.setattr(sys, "path", ["", str(other), str(library), *sys.path])
+    shown = tmp_path / "shown"
+    script = (
+        "import sys; from pathlib import Path; import rag.child;"
+        f"rag.child.serve = lambda **_: Path({str(shown)!r}).write_text(chr(10).join(sys.path));"
+    )
+    with Sandbox(ParseLimits()) as sandbox:
+        process = sandbox._start()
+        assert isinstance(process.args, list)
+        start = str(process.args[-1]).replace("import rag.child;", script)
+        subprocess.run([*process.args[:-1], start], check=True)
+        assert str(library) in shown.read_text().split("\n")
+        assert str(other) not in shown.read_text().split("\n")
+        if sys.platform == "linux":
+            environ = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+            assert b"OPENBLAS_NUM_THREADS=1" in environ
 
 
 @pytest.mark.parametrize(
@@ -103,10 +162,38 @@ def test_processor_time_is_counted_for_each_file() -> None:
         {"text": "abc", "places": [[0, "p. 1", 1], [9, "p. 2", 2]], "about": {}},
         {"text": "abc", "places": [[2, "p. 1", 1], [1, "p. 2", 2]], "about": {}},
         {"text": "abc", "places": [["x"]], "about": {}},
+        {"text": "abc", "places": [[float("inf"), "p. 1", 1]], "about": {}},
+        {"text": "abc", "places": [[0, "p. 1", 10**30]], "about": {}},
+        {"text": "abc", "places": [[0, "p. \ud800", 1]], "about": {}},
+        {"text": "abc", "places": [], "about": {"title": "\ud800"}},
+        {"text": "a\ud800c", "places": [], "about": {}},
+        {"reason": "\x1b\u202e"},
     ],
 )
 def test_an_answer_that_makes_no_sense_is_not_believed(reply: dict[str, object]) -> None:
     assert "its parser sent back" in str(_checked(reply))
+
+
+def test_what_a_parser_says_is_safe_to_print_and_no_depth_of_it_is_an_error() -> None:
+    assert _checked({"reason": "bad \x1b[31m\u202e\ud800file\n"}) == "bad [31mfile"
+    deep = b"[" * 200_000 + b"]" * 200_000
+    script = (
+        "import sys; from rag.child import LENGTH; from pathlib import Path;"
+        f" sys.stdin.buffer.read(1); deep = b'[' * {len(deep) // 2} + b']' * {len(deep) // 2};"
+        " sys.stdout.buffer.write(LENGTH.pack(len(deep)) + deep); sys.stdout.flush();"
+        " sys.stdin.read()"
+    )
+
+    class Taken(Sandbox):
+        def _start(self) -> subprocess.Popen[bytes]:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                cwd=ROOT,
+            )  # fmt: skip
+            return self._process
+
+    with Taken(ParseLimits()) as sandbox:
+        assert sandbox.parse(b"x", "csv") == "its parser sent back no answer"
 
 
 def test_a_page_is_cited_and_shown(tmp_path: Path) -> None:

@@ -93,3 +93,39 @@ def test_a_root_that_goes_away_is_waited_for(
         if isinstance(outcome, IndexReport) and "b.txt" in outcome.added:
             break
     timer.join()
+
+
+def test_what_changed_before_the_watch_stood_is_found(tmp_path: Path, build: IndexBuilder) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "a.txt").write_text("The first text.")
+    build(docs)
+    (docs / "b.txt").write_text("The second text.")
+    time.sleep(0.5)
+    watched = watch_roots(
+        tmp_path / "index", [], lambda roots: build(*roots), quiet_ms=100, again_ms=200
+    )
+    outcome = next(watched)
+    assert isinstance(outcome, IndexReport)
+    assert outcome.added == ("b.txt",)
+
+
+def test_what_a_run_writes_starts_no_other(tmp_path: Path, build: IndexBuilder) -> None:
+    docs, link = tmp_path / "docs", tmp_path / "link"
+    docs.mkdir()
+    link.symlink_to(docs)
+    (docs / "a.txt").write_text("The first text.")
+    build(docs, folder=docs / "index")
+    runs: list[int] = []
+
+    def run(roots: list[Path]) -> IndexReport:
+        runs.append(len(runs))
+        (docs / "index" / f"written{len(runs)}").write_text("by the run")
+        if len(runs) == 1:
+            threading.Timer(1.5, lambda: (docs / "b.txt").write_text("The second text.")).start()
+        return build(*roots, folder=docs / "index")
+
+    outcome = next(watch_roots(docs / "index", [link], run, quiet_ms=100, again_ms=200))
+    assert isinstance(outcome, IndexReport)
+    assert outcome.added == ("b.txt",)
+    assert len(runs) == 2
