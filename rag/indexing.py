@@ -126,8 +126,10 @@ def _run(
     roots = _resolved(roots, live)
     changes = look(roots, live, replace=replace, gitignore=gitignore)
     refuse_mixture(live, recipe, {s.path for s in changes.inputs}.union(changes.gone))
+    # What a killed run with another embedder staged would be published with what this one stages.
+    store.discard(c for c, made in store.contents(live=False).items() if made != recipe)
     has = {c for c, made in store.contents(live=True).items() if made == recipe}
-    staged = {c for c, made in store.contents(live=False).items() if made == recipe}
+    staged = set(store.contents(live=False))
     embedder: Embedder | None = None
     embedded = 0
     looked = compare(

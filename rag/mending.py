@@ -94,7 +94,7 @@ def _salvage(folder: Path, old: Store) -> str:
     facts = {row[0]: row[1] for row in old.readable("SELECT key, value FROM meta")}
     kept = whole = unreadable = 0
     size_ = ""
-    recipes: list[str] = []
+    recipe = _recipe(old, str(facts.get("recipe", "")))
     generation = int(facts["generation"]) if str(facts.get("generation")).isdecimal() else 0
     with contextlib.closing(open_to_write(folder, _MAKING)) as new:
         for document_id in document_ids(old):
@@ -102,14 +102,14 @@ def _salvage(folder: Path, old: Store) -> str:
             if rows is None:
                 unreadable += 1
                 continue
+            if rows.document[1] != recipe:  # staged by a killed run with another embedder
+                continue
             text = intact_text(old, document_id, rows.document[0])
             kept += 1
             whole += text is not None and rows.document[0] in wanted
             with new.transaction():
                 new.copy(document_id, rows, text)
-            recipes.append(rows.document[1])
             size_ = str(len(rows.vectors[0][1]) // 4) if rows.vectors else size_
-        recipe = max(set(recipes), key=recipes.count, default="")
         known = {"embedder": recipe.partition("/read-")[0], "recipe": recipe}
         if size_:
             known["dimension"] = size_
@@ -128,6 +128,12 @@ def _salvage(folder: Path, old: Store) -> str:
     if not files:
         parts.append("their files are not known: name your folders, rag index FOLDER")
     return ", ".join(parts)
+
+
+def _recipe(old: Store, stated: str) -> str:
+    """What the live documents were made with: as stated, or where that is damaged as most are."""
+    made = [str(row[0]) for row in old.readable("SELECT recipe FROM documents")]
+    return stated if stated in made else max(set(made), key=made.count, default="")
 
 
 def _keep_damaged(folder: Path) -> None:

@@ -249,8 +249,8 @@ class Writer(Store):
     def _put_files(self, files: Mapping[str, IndexedFile]) -> None:
         self._db.executemany(
             "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?,"
-            " (SELECT id FROM documents JOIN texts ON document_id = id WHERE content = ?4"
-            " ORDER BY live LIMIT 1), ?)",
+            " (SELECT id FROM documents JOIN texts ON document_id = id"
+            " WHERE content = ?4 AND live = 1), ?)",
             [
                 (path, f.root, f.sha256, f.content, f.seen, file_sum(path, f))
                 for path, f in files.items()
