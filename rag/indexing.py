@@ -19,7 +19,6 @@ from rag.sandbox import DEFAULT_LIMITS, ParseLimits, Sandbox
 from rag.similar import near
 from rag.split import embedding_text
 from rag.store import IndexedFile, Store, is_index, open_index
-from rag.sums import text_sum
 from rag.writing import Writer, locked, open_to_write
 
 Progress = Callable[[str, int, int], None]
@@ -140,7 +139,7 @@ def _run(
         tell(path, number, len(changes.inputs))
         if document is None:
             continue
-        content = text_sum(document.text)
+        content = changes.files[path].content
         if content in staged:
             store.restore(content, document.text)
         elif content not in has or _again(live.get(path), content):

@@ -13,7 +13,7 @@ from typing import Any
 from rag import dense
 from rag.errors import IndexUnusable
 from rag.store import DATABASE, IndexedFile, Store, passage_sum, place_sum
-from rag.sums import bytes_sum, text_sum
+from rag.sums import bytes_sum, is_text_of
 from rag.writing import DocumentRows, document_sum, file_sum
 
 SMALL = 200_000_000  # bytes; a smaller index is looked at in full whenever it is written
@@ -95,7 +95,7 @@ def intact_text(store: Store, document_id: int, content: str) -> str | None:
         rows = store.rows("SELECT text FROM texts WHERE document_id = ?", document_id)
     except (IndexUnusable, UnicodeDecodeError):
         return None
-    return rows[0][0] if rows and text_sum(str(rows[0][0])) == content else None
+    return rows[0][0] if rows and is_text_of(str(rows[0][0]), content) else None
 
 
 def intact_files(store: Store) -> tuple[dict[str, IndexedFile], int]:

@@ -36,7 +36,7 @@ from rag.records import (
     Place,
     Sentence,
 )
-from rag.sums import bytes_sum, row_sum, text_sum
+from rag.sums import bytes_sum, is_text_of, row_sum
 
 SCHEMA_VERSION = "3"
 DATABASE = "rag.sqlite"
@@ -59,7 +59,7 @@ class IndexedFile:
     Attributes:
         root: The folder (or file) that was named.
         sha256: Of the file's bytes, hexadecimal.
-        content: SHA-256 of the stored text, hexadecimal: what tells documents apart.
+        content: What tells documents apart: ``content_sum`` of what was read.
         seen: What the file system said of the file when it was read; "" where that may not have
             been its last word.
         recipe: Splitter and embedder that the document was made with; "" where its rows are
@@ -187,7 +187,7 @@ class Store:
         )
         if row is None or row[2] is None:
             raise damaged(self.folder, f"the text of document {document_id} is missing")
-        if text_sum(str(row[0])) != row[1]:
+        if not is_text_of(str(row[0]), str(row[1])):
             raise damaged(self.folder, f"the text of {row[2]} is not what was stored")
         return str(row[0])
 

@@ -27,7 +27,7 @@ from rag.records import Document, FloatMatrix
 from rag.similar import sketch
 from rag.split import Split
 from rag.store import DATABASE, SCHEMA_VERSION, IndexedFile, Store, damaged, passage_sum, place_sum
-from rag.sums import bytes_sum, row_sum, text_sum
+from rag.sums import bytes_sum, content_sum, row_sum
 from rag.words import terms
 
 LOCK = "lock"
@@ -130,7 +130,7 @@ class Writer(Store):
             sentence_vectors: float32 (sentences of all passages in order, dimension).
         """
         newlines = [m.end() for m in re.finditer(r"\r\n|\r|\n", document.text)]
-        content, about = text_sum(document.text), parts.description
+        content, about = content_sum(document), parts.description
         sentences = sum(len(passage.sentences) for passage in parts.passages)
         row = (content, recipe, document.encoding, about.title, about.date, about.author,
                about.language, document.format, len(parts.passages), sentences)  # fmt: skip

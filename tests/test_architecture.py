@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "describe": "records words clean",
     "split": "records words clean describe",
     "embed": "records errors words",
-    "sums": "",
+    "sums": "records",
     "lexical": "",
     "store": "records errors sums lexical",
     "similar": "store",
