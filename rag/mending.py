@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 
-from rag.errors import IndexUnusable
+from rag.errors import IndexUnusable, OutOfResources
 from rag.files import sync
 from rag.soundness import (
     INCOMPLETE,
@@ -92,7 +93,7 @@ def _salvage(folder: Path, old: Store) -> str:
     files, bad = intact_files(old)
     wanted = {file.content for file in files.values()}
     facts = {row[0]: row[1] for row in old.readable("SELECT key, value FROM meta")}
-    kept = whole = unreadable = 0
+    whole = lacking = 0
     size_ = ""
     recipe = _recipe(old, str(facts.get("recipe", "")))
     generation = int(facts["generation"]) if str(facts.get("generation")).isdecimal() else 0
@@ -100,12 +101,12 @@ def _salvage(folder: Path, old: Store) -> str:
         for document_id in document_ids(old):
             rows = intact(old, document_id)
             if rows is None:
-                unreadable += 1
+                lacking += 1
                 continue
             if rows.document[1] != recipe:  # staged by a killed run with another embedder
                 continue
             text = intact_text(old, document_id, rows.document[0])
-            kept += 1
+            lacking += text is None
             whole += text is not None and rows.document[0] in wanted
             with new.transaction():
                 new.copy(document_id, rows, text)
@@ -118,8 +119,8 @@ def _salvage(folder: Path, old: Store) -> str:
                 new.set_facts({"generation": str(generation)})
             new.publish(files, (), known, keep=True)
         waiting = sum(1 for file in new.files().values() if not file.recipe)
-    if unreadable or bad or not files:
-        _keep_damaged(folder)
+    if lacking or bad or not files:
+        _keep_damaged(folder, old)
     (folder / _MAKING).replace(folder / _MADE)
     sync(folder)
     parts = [f"{whole} documents kept"]
@@ -136,11 +137,24 @@ def _recipe(old: Store, stated: str) -> str:
     return stated if stated in made else max(set(made), key=made.count, default="")
 
 
-def _keep_damaged(folder: Path) -> None:
-    kept = folder / KEPT
-    kept.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        os.link(folder / DATABASE, kept)
+def _keep_damaged(folder: Path, old: Store) -> None:
+    """Keep what may hold more than could be read; one kept earlier stays until it is there."""
+    new, kept = folder / f"{KEPT}.new", folder / KEPT
+    new.unlink(missing_ok=True)
+    old.readable("PRAGMA wal_checkpoint(TRUNCATE)")  # the log is not kept
+    try:
+        try:
+            os.link(folder / DATABASE, new)
+        except OSError:  # not every file system has links
+            shutil.copyfile(folder / DATABASE, new)
+        new.replace(kept)
+    except OSError as error:
+        raise OutOfResources(
+            f"the damaged index in {folder} cannot be kept beside a new one: {error.strerror}",
+            hint="free some space and run the same command again; the index is unchanged",
+        ) from error
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _put_in_place(folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -11,8 +13,9 @@ from conftest import IndexBuilder
 from documents import pdf
 
 from rag.embed import HashEmbedder
-from rag.errors import IndexUnusable
+from rag.errors import IndexUnusable, OutOfResources
 from rag.indexing import IndexReport, build_index
+from rag.mending import KEPT
 from rag.records import Embedder, Place
 from rag.soundness import problems
 from rag.store import DATABASE, open_index
@@ -166,6 +169,39 @@ def test_what_no_file_holds_any_more_is_named(docs: Path, tmp_path: Path) -> Non
     (docs / "apple.txt").unlink()
     report = mend(tmp_path, docs, embed=False)
     assert (report.lost, report.removed) == (("banana.txt",), ("apple.txt",))
+    # The only copy of its words that is left.
+    assert damaged_text(tmp_path, "banana") == TEXT.format("banana") + "!"
+
+
+def damaged_text(tmp_path: Path, name: str) -> str:
+    """What the damaged file that was kept holds of a document."""
+    database = sqlite3.connect(tmp_path / "index" / KEPT)
+    ((text,),) = database.execute("SELECT text FROM texts WHERE text LIKE ?", (f"%{name}%",))
+    database.close()
+    return str(text)
+
+
+def test_a_kept_file_stays_until_another_is_there(
+    docs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    kept = tmp_path / "index" / KEPT
+    kept.write_text("earlier")
+    sql(tmp_path, DAMAGE["text"][0])
+    monkeypatch.setattr(os, "link", no_links)
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "copyfile", full)
+        with pytest.raises(OutOfResources, match="No space left"):
+            mend(tmp_path, docs, embed=False)
+    assert kept.read_text() == "earlier"
+    assert wrong(tmp_path) == ["the text of banana.txt is not what was written"]
+    mend(tmp_path, docs, embed=False)
+    assert damaged_text(tmp_path, "banana") == TEXT.format("banana") + "!"
 
 
 def test_a_damaged_document_waits_for_its_folder_to_return(
