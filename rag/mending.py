@@ -119,6 +119,7 @@ def _salvage(folder: Path, old: Store) -> str:
                 new.set_facts({"generation": str(generation)})
             new.publish(files, (), known, keep=True)
         waiting = sum(1 for file in new.files().values() if not file.recipe)
+        new.fold(_MAKING)  # its log does not come with it
     if lacking or bad or not files:
         _keep_damaged(folder, old)
     (folder / _MAKING).replace(folder / _MADE)

@@ -335,6 +335,20 @@ class Writer(Store):
                 "DELETE FROM documents WHERE content = ? AND live = 0", [(c,) for c in contents]
             )
 
+    def fold(self, name: str) -> None:
+        """Bring the log into the file of that name itself, which can then be given another name.
+
+        Raises:
+            OutOfResources: It cannot be: the log still holds what the file lacks.
+        """
+        log = self.folder / f"{name}-wal"
+        try:
+            ((busy, *_),) = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.OperationalError as error:
+            raise no_space(self.folder) from error
+        if busy or (log.exists() and log.stat().st_size):
+            raise no_space(self.folder)
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing.
@@ -351,10 +365,7 @@ class Writer(Store):
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             if isinstance(error, sqlite3.OperationalError) and out_of_space(error):
-                raise OutOfResources(
-                    f"the disk that holds {self.folder} is full",
-                    hint="free some space and run the same command again; the index is unchanged",
-                ) from error
+                raise no_space(self.folder) from error
             if isinstance(error, sqlite3.DatabaseError):
                 raise damaged(self.folder, error) from error
             raise
@@ -373,6 +384,14 @@ def file_sum(path: str, file: IndexedFile) -> int:
 def out_of_space(error: sqlite3.Error) -> bool:
     """Whether SQLite failed because no more can be written: the disk, or a limit on files."""
     return "full" in str(error) or "disk I/O error" in str(error)
+
+
+def no_space(folder: Path) -> OutOfResources:
+    """What to raise where nothing more can be written."""
+    return OutOfResources(
+        f"the disk that holds {folder} is full",
+        hint="free some space and run the same command again; the index is unchanged",
+    )
 
 
 @contextlib.contextmanager
@@ -439,9 +458,7 @@ def open_to_write(folder: Path, name: str = DATABASE) -> Writer:
             )
     except sqlite3.OperationalError as error:
         if out_of_space(error):
-            raise OutOfResources(
-                f"the disk that holds {folder} is full", hint="free some space and run again"
-            ) from error
+            raise no_space(folder) from error
         raise damaged(folder, error) from error
     except sqlite3.DatabaseError as error:
         raise damaged(folder, error) from error

@@ -19,6 +19,7 @@ from rag.mending import KEPT
 from rag.records import Embedder, Place
 from rag.soundness import problems
 from rag.store import DATABASE, open_index
+from rag.writing import Writer
 
 NAMES = ("apple", "banana", "cherry")
 TEXT = "# About {0}\n\nThe {0} stands in its own file. It is mentioned here as {0} again.\n"
@@ -233,6 +234,33 @@ def test_an_index_that_cannot_be_opened_is_made_anew_and_the_damaged_file_is_kep
     report = mend(tmp_path, docs, embed=True)
     assert report.counts["documents"] == 3
     assert (tmp_path / "index" / "rag.sqlite.damaged").read_bytes()[4096:] == data[4096:]
+
+
+def test_an_incomplete_file_is_not_put_in_place(
+    docs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sql(tmp_path, DAMAGE["text"][0])
+    before = (tmp_path / "index" / DATABASE).read_bytes()
+    reader: list[sqlite3.Connection] = []
+
+    def unfolded(store: Writer, name: str) -> None:
+        """As on a full disk: a part of the log cannot be brought in."""
+        store.rows("PRAGMA busy_timeout = 0")
+        reader.append(sqlite3.connect(tmp_path / "index" / name, isolation_level=None))
+        reader[0].execute("BEGIN")
+        reader[0].execute("SELECT * FROM meta").fetchall()
+        with store.transaction():
+            store.set_facts({"x": "y"})
+        fold(store, name)
+
+    fold = Writer.fold
+    with monkeypatch.context() as patched:
+        patched.setattr(Writer, "fold", unfolded)
+        with pytest.raises(OutOfResources):
+            mend(tmp_path, docs, embed=False)
+    reader[0].close()
+    assert (tmp_path / "index" / DATABASE).read_bytes() == before
+    assert mend(tmp_path, docs, embed=False).mended
 
 
 def test_mending_that_was_killed_goes_on(docs: Path, tmp_path: Path, build: IndexBuilder) -> None:
