@@ -77,6 +77,8 @@ def _wrong(store: Store, *, thorough: bool) -> list[str]:
         if facts.get("schema") != SCHEMA_VERSION or facts.get("generation", "0") == "0":
             return []
     except IndexUnusable as error:
+        if getattr(error.__cause__, "sqlite_errorcode", 0) == sqlite3.SQLITE_CANTOPEN:
+            raise  # there may be nothing wrong with what is in it
         return [error.message]
     found = problems(store, thorough=thorough or size(store) < SMALL)
     if INCOMPLETE in found:

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rag import lexical
-from rag.errors import IndexUnusable
+from rag.errors import IndexBusy, IndexUnusable, OutOfResources, RagError
 from rag.records import (
     Acronym,
     Document,
@@ -94,13 +94,14 @@ class Store:
         """All rows of a query of the caller's own.
 
         Raises:
-            IndexUnusable: SQLite finds the file damaged.
+            IndexUnusable: SQLite finds the file damaged, or cannot read it.
+            IndexBusy: Another process keeps it locked.
         """
         try:
             with self._reading:
                 return self._db.execute(query, values).fetchall()
         except sqlite3.DatabaseError as error:
-            raise damaged(self.folder, error) from error
+            raise failed(self.folder, error) from error
 
     def readable(self, query: str) -> list[tuple[Any, ...]]:
         """The rows of a query up to the first that cannot be read."""
@@ -454,7 +455,7 @@ def open_index(folder: Path) -> Store:
             undo.callback(connection.close)
             connection.execute("BEGIN")  # one generation for as long as this store is open
         except sqlite3.DatabaseError as error:
-            raise damaged(folder, error) from error
+            raise failed(folder, error) from error
         store = Store(folder, connection)
         _check(store)
         undo.pop_all()
@@ -479,4 +480,30 @@ def damaged(folder: Path, error: Exception | str) -> IndexUnusable:
     """What to raise where SQLite, or a check of ours, finds the file damaged."""
     return IndexUnusable(
         f"the index in {folder} is damaged: {error}", hint="mend it: rag index --check"
+    )
+
+
+def failed(folder: Path, error: sqlite3.Error) -> RagError:
+    """What to raise where SQLite fails, which is not always the file's fault."""
+    code = getattr(error, "sqlite_errorcode", None) or 0
+    if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return IndexBusy(
+            f"another process keeps the index in {folder} locked",
+            hint="wait for it to finish, then run the same command again",
+        )
+    if code & 0xFF == sqlite3.SQLITE_FULL:
+        return no_space(folder)
+    if code & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
+        return IndexUnusable(
+            f"the index in {folder} cannot be read: {error}",
+            hint=f"look at the disk, and at who may read and write {folder}",
+        )
+    return damaged(folder, error)
+
+
+def no_space(folder: Path) -> OutOfResources:
+    """What to raise where nothing more can be written."""
+    return OutOfResources(
+        f"the disk that holds {folder} is full",
+        hint="free some space and run the same command again; the index is unchanged",
     )

@@ -22,11 +22,20 @@ from typing import Any
 
 import numpy as np
 
-from rag.errors import IndexBusy, IndexUnusable, OutOfResources
+from rag.errors import IndexBusy, IndexUnusable
 from rag.records import Document, FloatMatrix
 from rag.similar import sketch
 from rag.split import Split
-from rag.store import DATABASE, SCHEMA_VERSION, IndexedFile, Store, damaged, passage_sum, place_sum
+from rag.store import (
+    DATABASE,
+    SCHEMA_VERSION,
+    IndexedFile,
+    Store,
+    failed,
+    no_space,
+    passage_sum,
+    place_sum,
+)
 from rag.sums import bytes_sum, content_sum, row_sum
 from rag.words import terms
 
@@ -355,6 +364,7 @@ class Writer(Store):
 
         Raises:
             OutOfResources: The disk is full; nothing changed.
+            IndexBusy: Another process keeps it locked.
             IndexUnusable: SQLite finds the file damaged.
         """
         try:
@@ -367,7 +377,7 @@ class Writer(Store):
             if isinstance(error, sqlite3.OperationalError) and out_of_space(error):
                 raise no_space(self.folder) from error
             if isinstance(error, sqlite3.DatabaseError):
-                raise damaged(self.folder, error) from error
+                raise failed(self.folder, error) from error
             raise
 
 
@@ -384,14 +394,6 @@ def file_sum(path: str, file: IndexedFile) -> int:
 def out_of_space(error: sqlite3.Error) -> bool:
     """Whether SQLite failed because no more can be written: the disk, or a limit on files."""
     return "full" in str(error) or "disk I/O error" in str(error)
-
-
-def no_space(folder: Path) -> OutOfResources:
-    """What to raise where nothing more can be written."""
-    return OutOfResources(
-        f"the disk that holds {folder} is full",
-        hint="free some space and run the same command again; the index is unchanged",
-    )
 
 
 @contextlib.contextmanager
@@ -459,7 +461,7 @@ def open_to_write(folder: Path, name: str = DATABASE) -> Writer:
     except sqlite3.OperationalError as error:
         if out_of_space(error):
             raise no_space(folder) from error
-        raise damaged(folder, error) from error
+        raise failed(folder, error) from error
     except sqlite3.DatabaseError as error:
-        raise damaged(folder, error) from error
+        raise failed(folder, error) from error
     return store
