@@ -1,8 +1,8 @@
 """What is new, changed, moved, a copy or gone: the files under the roots against the index.
 
-Documents are told apart by the SHA-256 of their text, so that a file that was renamed, or copied,
-is embedded once. A file whose size, times and inode are those it was read with is not read again,
-and one whose bytes are known is not parsed again.
+Documents are told apart by the SHA-256 of their text and of its pages, so that a file that was
+renamed, or copied, is embedded once. A file whose size, times and inode are those it was read with
+is not read again, and one whose bytes are known is not parsed again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rag.read import Raw, convert, load
 from rag.records import Document, Skipped
 from rag.sandbox import Sandbox
 from rag.store import IndexedFile
-from rag.sums import text_sum
+from rag.sums import content_sum
 
 Live = dict[str, IndexedFile]
 _SETTLED_NS = 2_000_000_000  # a file changed so shortly ago may change again within its time stamp
@@ -146,7 +146,7 @@ def compare(
         if isinstance(outcome, Raw):
             content = known[outcome.sha256, outcome.format]
         else:
-            content = text_sum(outcome.text)
+            content = content_sum(outcome)
             known[outcome.sha256, outcome.format] = content
             if outcome.warning:
                 changes.warnings.append(Skipped(source.path, outcome.warning))

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from rag import models
 from rag.config import Settings
-from rag.errors import IndexUnusable, ModelUnusable, RagError
+from rag.errors import IndexBusy, IndexUnusable, ModelUnusable, RagError
 from rag.opening import check_embedder, embedder_name
 from rag.similar import near
-from rag.soundness import SMALL, problems, size
+from rag.soundness import SMALL, problems, size, word_problems
 from rag.store import Store, open_index
+from rag.writing import locked
 
 _NEEDED_MB = 700  # beside the model's own file: context, embedder, program
 # Run in a process of its own: a build for another CPU, or AMX that a virtual machine only
@@ -86,7 +87,14 @@ def index_status(settings: Settings, *, check: bool = False) -> IndexState:
     folder = Path(settings.index)
     with contextlib.closing(open_index(folder)) as store:
         thorough = check or size(store) < SMALL
-        found = problems(store, thorough=thorough)
+        found = problems(store, thorough=thorough, words=False)
+        left_out = ""
+        if thorough and not found:
+            try:
+                with locked(folder):
+                    found += word_problems(store)
+            except (IndexBusy, IndexUnusable):
+                left_out = " but the search by words: the index is being written, or cannot be"
         names = {document.id: document.path for document in store.documents()}
         counts = store.counts()
         return IndexState(
@@ -97,7 +105,9 @@ def index_status(settings: Settings, *, check: bool = False) -> IndexState:
             models={"embedder": store.meta("embedder"), "llm": settings.llm},
             sound=not found,
             problems=tuple(found),
-            checked="every row" if thorough else "the structure; every row: rag status --check",
+            checked=f"every row{left_out}"
+            if thorough
+            else "the structure; every row: rag status --check",
             written=store.meta("written"),
             copies=len(store.files()) - counts["documents"],
             near_duplicates=tuple(

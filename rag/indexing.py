@@ -19,7 +19,6 @@ from rag.sandbox import DEFAULT_LIMITS, ParseLimits, Sandbox
 from rag.similar import near
 from rag.split import embedding_text
 from rag.store import IndexedFile, Store, is_index, open_index
-from rag.sums import text_sum
 from rag.writing import Writer, locked, open_to_write
 
 Progress = Callable[[str, int, int], None]
@@ -126,8 +125,10 @@ def _run(
     roots = _resolved(roots, live)
     changes = look(roots, live, replace=replace, gitignore=gitignore)
     refuse_mixture(live, recipe, {s.path for s in changes.inputs}.union(changes.gone))
+    # What a killed run with another embedder staged would be published with what this one stages.
+    store.discard(c for c, made in store.contents(live=False).items() if made != recipe)
     has = {c for c, made in store.contents(live=True).items() if made == recipe}
-    staged = {c for c, made in store.contents(live=False).items() if made == recipe}
+    staged = set(store.contents(live=False))
     embedder: Embedder | None = None
     embedded = 0
     looked = compare(
@@ -138,7 +139,7 @@ def _run(
         tell(path, number, len(changes.inputs))
         if document is None:
             continue
-        content = text_sum(document.text)
+        content = changes.files[path].content
         if content in staged:
             store.restore(content, document.text)
         elif content not in has or _again(live.get(path), content):

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 
-from rag.errors import IndexUnusable
+from rag.errors import IndexUnusable, OutOfResources
 from rag.files import sync
 from rag.soundness import (
     INCOMPLETE,
@@ -76,6 +77,8 @@ def _wrong(store: Store, *, thorough: bool) -> list[str]:
         if facts.get("schema") != SCHEMA_VERSION or facts.get("generation", "0") == "0":
             return []
     except IndexUnusable as error:
+        if getattr(error.__cause__, "sqlite_errorcode", 0) == sqlite3.SQLITE_CANTOPEN:
+            raise  # there may be nothing wrong with what is in it
         return [error.message]
     found = problems(store, thorough=thorough or size(store) < SMALL)
     if INCOMPLETE in found:
@@ -92,24 +95,24 @@ def _salvage(folder: Path, old: Store) -> str:
     files, bad = intact_files(old)
     wanted = {file.content for file in files.values()}
     facts = {row[0]: row[1] for row in old.readable("SELECT key, value FROM meta")}
-    kept = whole = unreadable = 0
+    whole = lacking = 0
     size_ = ""
-    recipes: list[str] = []
+    recipe = _recipe(old, str(facts.get("recipe", "")))
     generation = int(facts["generation"]) if str(facts.get("generation")).isdecimal() else 0
     with contextlib.closing(open_to_write(folder, _MAKING)) as new:
         for document_id in document_ids(old):
             rows = intact(old, document_id)
             if rows is None:
-                unreadable += 1
+                lacking += 1
+                continue
+            if rows.document[1] != recipe:  # staged by a killed run with another embedder
                 continue
             text = intact_text(old, document_id, rows.document[0])
-            kept += 1
+            lacking += text is None
             whole += text is not None and rows.document[0] in wanted
             with new.transaction():
                 new.copy(document_id, rows, text)
-            recipes.append(rows.document[1])
             size_ = str(len(rows.vectors[0][1]) // 4) if rows.vectors else size_
-        recipe = max(set(recipes), key=recipes.count, default="")
         known = {"embedder": recipe.partition("/read-")[0], "recipe": recipe}
         if size_:
             known["dimension"] = size_
@@ -118,8 +121,9 @@ def _salvage(folder: Path, old: Store) -> str:
                 new.set_facts({"generation": str(generation)})
             new.publish(files, (), known, keep=True)
         waiting = sum(1 for file in new.files().values() if not file.recipe)
-    if unreadable or bad or not files:
-        _keep_damaged(folder)
+        new.fold(_MAKING)  # its log does not come with it
+    if lacking or bad or not files:
+        _keep_damaged(folder, old)
     (folder / _MAKING).replace(folder / _MADE)
     sync(folder)
     parts = [f"{whole} documents kept"]
@@ -130,11 +134,30 @@ def _salvage(folder: Path, old: Store) -> str:
     return ", ".join(parts)
 
 
-def _keep_damaged(folder: Path) -> None:
-    kept = folder / KEPT
-    kept.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        os.link(folder / DATABASE, kept)
+def _recipe(old: Store, stated: str) -> str:
+    """What the live documents were made with: as stated, or where that is damaged as most are."""
+    made = [str(row[0]) for row in old.readable("SELECT recipe FROM documents")]
+    return stated if stated in made else max(set(made), key=made.count, default="")
+
+
+def _keep_damaged(folder: Path, old: Store) -> None:
+    """Keep what may hold more than could be read; one kept earlier stays until it is there."""
+    new, kept = folder / f"{KEPT}.new", folder / KEPT
+    new.unlink(missing_ok=True)
+    old.readable("PRAGMA wal_checkpoint(TRUNCATE)")  # the log is not kept
+    try:
+        try:
+            os.link(folder / DATABASE, new)
+        except OSError:  # not every file system has links
+            shutil.copyfile(folder / DATABASE, new)
+        new.replace(kept)
+    except OSError as error:
+        raise OutOfResources(
+            f"the damaged index in {folder} cannot be kept beside a new one: {error.strerror}",
+            hint="free some space and run the same command again; the index is unchanged",
+        ) from error
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _put_in_place(folder: Path) -> None:

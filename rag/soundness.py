@@ -13,7 +13,7 @@ from typing import Any
 from rag import dense
 from rag.errors import IndexUnusable
 from rag.store import DATABASE, IndexedFile, Store, passage_sum, place_sum
-from rag.sums import bytes_sum, text_sum
+from rag.sums import bytes_sum, is_text_of
 from rag.writing import DocumentRows, document_sum, file_sum
 
 SMALL = 200_000_000  # bytes; a smaller index is looked at in full whenever it is written
@@ -95,7 +95,7 @@ def intact_text(store: Store, document_id: int, content: str) -> str | None:
         rows = store.rows("SELECT text FROM texts WHERE document_id = ?", document_id)
     except (IndexUnusable, UnicodeDecodeError):
         return None
-    return rows[0][0] if rows and text_sum(str(rows[0][0])) == content else None
+    return rows[0][0] if rows and is_text_of(str(rows[0][0]), content) else None
 
 
 def intact_files(store: Store) -> tuple[dict[str, IndexedFile], int]:
@@ -113,15 +113,19 @@ def intact_files(store: Store) -> tuple[dict[str, IndexedFile], int]:
     return found, bad
 
 
-def problems(store: Store, *, thorough: bool) -> list[str]:
+def problems(store: Store, *, thorough: bool, words: bool = True) -> list[str]:
     """What is not as it was written; empty where the index is sound.
 
     Args:
         store: An open index.
         thorough: Look at every row; else at the structure only.
+        words: Have FTS5 look at the lexical index too where it is thorough: only for who holds the
+            writer's lock, or a writer finds the index locked.
     """
     try:
         found = [*_structure(store, thorough=thorough)]
+        if thorough and words:
+            found += word_problems(store)
         store.facts()
         if thorough and not found:
             found += _rows(store)
@@ -142,7 +146,6 @@ def _structure(store: Store, *, thorough: bool) -> Iterator[str]:
         for (said,) in store.rows(f"PRAGMA {check}({_SHOWN})"):
             if said != "ok":
                 yield f"{DATABASE}: {said}".replace("\n", " ")
-        yield from _words(store)
 
 
 def size(store: Store) -> int:
@@ -150,8 +153,8 @@ def size(store: Store) -> int:
     return (store.folder / DATABASE).stat().st_size
 
 
-def _words(store: Store) -> Iterator[str]:
-    """FTS5's own check, which only a writer may ask for; left out where one is at work."""
+def word_problems(store: Store) -> Iterator[str]:
+    """FTS5's own check, which only a writer may ask for: for who holds the writer's lock."""
     try:
         connection = sqlite3.connect(
             f"{(store.folder / DATABASE).resolve().as_uri()}?mode=rw", uri=True,

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rag import lexical
-from rag.errors import IndexUnusable
+from rag.errors import IndexBusy, IndexUnusable, OutOfResources, RagError
 from rag.records import (
     Acronym,
     Document,
@@ -36,7 +36,7 @@ from rag.records import (
     Place,
     Sentence,
 )
-from rag.sums import bytes_sum, row_sum, text_sum
+from rag.sums import bytes_sum, is_text_of, row_sum
 
 SCHEMA_VERSION = "3"
 DATABASE = "rag.sqlite"
@@ -59,7 +59,7 @@ class IndexedFile:
     Attributes:
         root: The folder (or file) that was named.
         sha256: Of the file's bytes, hexadecimal.
-        content: SHA-256 of the stored text, hexadecimal: what tells documents apart.
+        content: What tells documents apart: ``content_sum`` of what was read.
         seen: What the file system said of the file when it was read; "" where that may not have
             been its last word.
         recipe: Splitter and embedder that the document was made with; "" where its rows are
@@ -94,13 +94,14 @@ class Store:
         """All rows of a query of the caller's own.
 
         Raises:
-            IndexUnusable: SQLite finds the file damaged.
+            IndexUnusable: SQLite finds the file damaged, or cannot read it.
+            IndexBusy: Another process keeps it locked.
         """
         try:
             with self._reading:
                 return self._db.execute(query, values).fetchall()
         except sqlite3.DatabaseError as error:
-            raise damaged(self.folder, error) from error
+            raise failed(self.folder, error) from error
 
     def readable(self, query: str) -> list[tuple[Any, ...]]:
         """The rows of a query up to the first that cannot be read."""
@@ -187,7 +188,7 @@ class Store:
         )
         if row is None or row[2] is None:
             raise damaged(self.folder, f"the text of document {document_id} is missing")
-        if text_sum(str(row[0])) != row[1]:
+        if not is_text_of(str(row[0]), str(row[1])):
             raise damaged(self.folder, f"the text of {row[2]} is not what was stored")
         return str(row[0])
 
@@ -470,7 +471,7 @@ def open_index(folder: Path) -> Store:
             undo.callback(connection.close)
             connection.execute("BEGIN")  # one generation for as long as this store is open
         except sqlite3.DatabaseError as error:
-            raise damaged(folder, error) from error
+            raise failed(folder, error) from error
         store = Store(folder, connection)
         _check(store)
         undo.pop_all()
@@ -495,4 +496,30 @@ def damaged(folder: Path, error: Exception | str) -> IndexUnusable:
     """What to raise where SQLite, or a check of ours, finds the file damaged."""
     return IndexUnusable(
         f"the index in {folder} is damaged: {error}", hint="mend it: rag index --check"
+    )
+
+
+def failed(folder: Path, error: sqlite3.Error) -> RagError:
+    """What to raise where SQLite fails, which is not always the file's fault."""
+    code = getattr(error, "sqlite_errorcode", None) or 0
+    if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return IndexBusy(
+            f"another process keeps the index in {folder} locked",
+            hint="wait for it to finish, then run the same command again",
+        )
+    if code & 0xFF == sqlite3.SQLITE_FULL:
+        return no_space(folder)
+    if code & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
+        return IndexUnusable(
+            f"the index in {folder} cannot be read: {error}",
+            hint=f"look at the disk, and at who may read and write {folder}",
+        )
+    return damaged(folder, error)
+
+
+def no_space(folder: Path) -> OutOfResources:
+    """What to raise where nothing more can be written."""
+    return OutOfResources(
+        f"the disk that holds {folder} is full",
+        hint="free some space and run the same command again; the index is unchanged",
     )

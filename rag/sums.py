@@ -9,10 +9,31 @@ from __future__ import annotations
 import hashlib
 import zlib
 
+from rag.records import Document
+
 
 def text_sum(text: str) -> str:
-    """SHA-256 of a text, hexadecimal; also what tells whether two documents are the same."""
+    """SHA-256 of a text, hexadecimal."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def content_sum(document: Document) -> str:
+    """What tells whether two documents are the same: the sum of the text.
+
+    Of a document that has places, such as pages, the sum of these and of what its format states
+    follows: on other pages the same words are cited otherwise.
+    """
+    text = text_sum(document.text)
+    if not document.places:
+        return text
+    stated = (document.title, document.date, document.author, document.language)
+    places = [(place.start, place.label, place.page) for place in document.places]
+    return f"{text}-{text_sum(repr((stated, places)))}"
+
+
+def is_text_of(text: str, content: str) -> bool:
+    """Whether a text is the one of the document that has this ``content_sum``."""
+    return text_sum(text) == content.partition("-")[0]
 
 
 def row_sum(*values: object) -> int:

@@ -22,12 +22,21 @@ from typing import Any
 
 import numpy as np
 
-from rag.errors import IndexBusy, IndexUnusable, OutOfResources
+from rag.errors import IndexBusy, IndexUnusable
 from rag.records import Document, FloatMatrix
 from rag.similar import sketch
 from rag.split import Split
-from rag.store import DATABASE, SCHEMA_VERSION, IndexedFile, Store, damaged, passage_sum, place_sum
-from rag.sums import bytes_sum, row_sum, text_sum
+from rag.store import (
+    DATABASE,
+    SCHEMA_VERSION,
+    IndexedFile,
+    Store,
+    failed,
+    no_space,
+    passage_sum,
+    place_sum,
+)
+from rag.sums import bytes_sum, content_sum, row_sum
 from rag.words import terms
 
 LOCK = "lock"
@@ -130,7 +139,7 @@ class Writer(Store):
             sentence_vectors: float32 (sentences of all passages in order, dimension).
         """
         newlines = [m.end() for m in re.finditer(r"\r\n|\r|\n", document.text)]
-        content, about = text_sum(document.text), parts.description
+        content, about = content_sum(document), parts.description
         sentences = sum(len(passage.sentences) for passage in parts.passages)
         row = (content, recipe, document.encoding, about.title, about.date, about.author,
                about.language, document.format, len(parts.passages), sentences)  # fmt: skip
@@ -249,8 +258,8 @@ class Writer(Store):
     def _put_files(self, files: Mapping[str, IndexedFile]) -> None:
         self._db.executemany(
             "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?,"
-            " (SELECT id FROM documents JOIN texts ON document_id = id WHERE content = ?4"
-            " ORDER BY live LIMIT 1), ?)",
+            " (SELECT id FROM documents JOIN texts ON document_id = id"
+            " WHERE content = ?4 AND live = 1), ?)",
             [
                 (path, f.root, f.sha256, f.content, f.seen, file_sum(path, f))
                 for path, f in files.items()
@@ -335,12 +344,27 @@ class Writer(Store):
                 "DELETE FROM documents WHERE content = ? AND live = 0", [(c,) for c in contents]
             )
 
+    def fold(self, name: str) -> None:
+        """Bring the log into the file of that name itself, which can then be given another name.
+
+        Raises:
+            OutOfResources: It cannot be: the log still holds what the file lacks.
+        """
+        log = self.folder / f"{name}-wal"
+        try:
+            ((busy, *_),) = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.OperationalError as error:
+            raise no_space(self.folder) from error
+        if busy or (log.exists() and log.stat().st_size):
+            raise no_space(self.folder)
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing.
 
         Raises:
             OutOfResources: The disk is full; nothing changed.
+            IndexBusy: Another process keeps it locked.
             IndexUnusable: SQLite finds the file damaged.
         """
         try:
@@ -351,12 +375,9 @@ class Writer(Store):
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             if isinstance(error, sqlite3.OperationalError) and out_of_space(error):
-                raise OutOfResources(
-                    f"the disk that holds {self.folder} is full",
-                    hint="free some space and run the same command again; the index is unchanged",
-                ) from error
+                raise no_space(self.folder) from error
             if isinstance(error, sqlite3.DatabaseError):
-                raise damaged(self.folder, error) from error
+                raise failed(self.folder, error) from error
             raise
 
 
@@ -439,10 +460,8 @@ def open_to_write(folder: Path, name: str = DATABASE) -> Writer:
             )
     except sqlite3.OperationalError as error:
         if out_of_space(error):
-            raise OutOfResources(
-                f"the disk that holds {folder} is full", hint="free some space and run again"
-            ) from error
-        raise damaged(folder, error) from error
+            raise no_space(folder) from error
+        raise failed(folder, error) from error
     except sqlite3.DatabaseError as error:
-        raise damaged(folder, error) from error
+        raise failed(folder, error) from error
     return store

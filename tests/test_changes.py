@@ -93,6 +93,55 @@ def test_a_citation_names_the_first_place_and_the_others(
     assert ("banana.txt", ["zz.txt"]) in [(c["document"], c["also_in"]) for c in cited]
 
 
+def pages_of(index: Path) -> dict[str, list[int | None]]:
+    """Each path and the pages on which its citations would stand."""
+    store = open_index(index)
+    try:
+        return {
+            path: [place.page for place in store.document(document.id).places]
+            for document in store.documents()
+            for path in (document.path, *document.also_in)
+        }
+    finally:
+        store.close()
+
+
+def test_the_same_words_on_other_pages_are_another_document(
+    tmp_path: Path, build: IndexBuilder
+) -> None:
+    docs, index = tmp_path / "docs", tmp_path / "index"
+    docs.mkdir()
+    words = ("The apple comes first.", "The banana is on the second.")
+    (docs / "a.pdf").write_bytes(pdf(*words))
+    (docs / "same.pdf").write_bytes(pdf(*words, ""))
+    (docs / "b.pdf").write_bytes(pdf(words[0], "", words[1]))
+    build(docs)
+    assert pages_of(index) == {"a.pdf": [1, 2], "b.pdf": [1, 3], "same.pdf": [1, 2]}
+    (docs / "a.pdf").unlink()
+    (docs / "same.pdf").unlink()
+    report = build(docs)
+    assert (report.embedded, pages_of(index)) == (0, {"b.pdf": [1, 3]})
+
+
+def test_a_new_version_under_a_new_name_is_cited_with_its_own_pages(
+    tmp_path: Path, build: IndexBuilder
+) -> None:
+    docs, index = tmp_path / "docs", tmp_path / "index"
+    docs.mkdir()
+    words = ("The apple comes first.", "The banana is on the second.")
+    (docs / "report.pdf").write_bytes(pdf(*words))
+    build(docs)
+    (docs / "report.pdf").unlink()
+    (docs / "report-v2.pdf").write_bytes(pdf("", *words))
+    report = build(docs)
+    assert (report.added, report.removed, report.moved) == (("report-v2.pdf",), ("report.pdf",), ())
+    assert pages_of(index) == {"report-v2.pdf": [2, 3]}
+    store = open_index(index)
+    (hit,) = (store.hit(id_, 0.0, {}, {}) for id_, _ in store.lexical_search(["appl"], 1))
+    assert hit.place is not None and hit.place.page == 2
+    store.close()
+
+
 def test_what_the_file_system_says_is_unchanged_is_not_read(
     docs: Path, build: IndexBuilder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -327,6 +327,33 @@ def test_a_run_killed_with_all_of_it_staged_needs_no_embedder(tmp_path: Path) ->
     check_whole(index)
 
 
+def test_what_another_embedder_staged_is_never_published(
+    docs: Path, tmp_path: Path, build: IndexBuilder
+) -> None:
+    build(docs)
+
+    def stop(path: str, done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_index(
+            [docs], folder=tmp_path / "index", open_embedder=HalfEmbedder, embedder_name="half",
+            max_bytes=10**6, progress=stop,
+        )  # fmt: skip
+    database = sqlite3.connect(tmp_path / "index" / DATABASE)
+    assert database.execute("SELECT count(*) FROM documents WHERE NOT live").fetchone() == (2,)
+    database.close()
+    os.utime(docs / "apple.txt", (1, 1))  # only touched
+    write(docs, "dates")
+    report = build(docs)
+    assert (report.added, report.embedded) == (("dates.txt",), 3)
+    check_whole(tmp_path / "index")
+    assert texts_of(tmp_path / "index").keys() == {
+        "apple.txt", "banana.txt", "dates.txt", "sub/cherry.txt",
+    }  # fmt: skip
+
+
 def test_a_second_writer_is_refused_by_name(
     docs: Path, tmp_path: Path, build: IndexBuilder
 ) -> None:

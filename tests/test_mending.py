@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -11,11 +13,13 @@ from conftest import IndexBuilder
 from documents import pdf
 
 from rag.embed import HashEmbedder
-from rag.errors import IndexUnusable
+from rag.errors import IndexUnusable, OutOfResources
 from rag.indexing import IndexReport, build_index
+from rag.mending import KEPT
 from rag.records import Embedder, Place
 from rag.soundness import problems
 from rag.store import DATABASE, open_index
+from rag.writing import Writer
 
 NAMES = ("apple", "banana", "cherry")
 TEXT = "# About {0}\n\nThe {0} stands in its own file. It is mentioned here as {0} again.\n"
@@ -166,6 +170,39 @@ def test_what_no_file_holds_any_more_is_named(docs: Path, tmp_path: Path) -> Non
     (docs / "apple.txt").unlink()
     report = mend(tmp_path, docs, embed=False)
     assert (report.lost, report.removed) == (("banana.txt",), ("apple.txt",))
+    # The only copy of its words that is left.
+    assert damaged_text(tmp_path, "banana") == TEXT.format("banana") + "!"
+
+
+def damaged_text(tmp_path: Path, name: str) -> str:
+    """What the damaged file that was kept holds of a document."""
+    database = sqlite3.connect(tmp_path / "index" / KEPT)
+    ((text,),) = database.execute("SELECT text FROM texts WHERE text LIKE ?", (f"%{name}%",))
+    database.close()
+    return str(text)
+
+
+def test_a_kept_file_stays_until_another_is_there(
+    docs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    kept = tmp_path / "index" / KEPT
+    kept.write_text("earlier")
+    sql(tmp_path, DAMAGE["text"][0])
+    monkeypatch.setattr(os, "link", no_links)
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "copyfile", full)
+        with pytest.raises(OutOfResources, match="No space left"):
+            mend(tmp_path, docs, embed=False)
+    assert kept.read_text() == "earlier"
+    assert wrong(tmp_path) == ["the text of banana.txt is not what was written"]
+    mend(tmp_path, docs, embed=False)
+    assert damaged_text(tmp_path, "banana") == TEXT.format("banana") + "!"
 
 
 def test_a_damaged_document_waits_for_its_folder_to_return(
@@ -197,6 +234,33 @@ def test_an_index_that_cannot_be_opened_is_made_anew_and_the_damaged_file_is_kep
     report = mend(tmp_path, docs, embed=True)
     assert report.counts["documents"] == 3
     assert (tmp_path / "index" / "rag.sqlite.damaged").read_bytes()[4096:] == data[4096:]
+
+
+def test_an_incomplete_file_is_not_put_in_place(
+    docs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sql(tmp_path, DAMAGE["text"][0])
+    before = (tmp_path / "index" / DATABASE).read_bytes()
+    reader: list[sqlite3.Connection] = []
+
+    def unfolded(store: Writer, name: str) -> None:
+        """As on a full disk: a part of the log cannot be brought in."""
+        store.rows("PRAGMA busy_timeout = 0")
+        reader.append(sqlite3.connect(tmp_path / "index" / name, isolation_level=None))
+        reader[0].execute("BEGIN")
+        reader[0].execute("SELECT * FROM meta").fetchall()
+        with store.transaction():
+            store.set_facts({"x": "y"})
+        fold(store, name)
+
+    fold = Writer.fold
+    with monkeypatch.context() as patched:
+        patched.setattr(Writer, "fold", unfolded)
+        with pytest.raises(OutOfResources):
+            mend(tmp_path, docs, embed=False)
+    reader[0].close()
+    assert (tmp_path / "index" / DATABASE).read_bytes() == before
+    assert mend(tmp_path, docs, embed=False).mended
 
 
 def test_mending_that_was_killed_goes_on(docs: Path, tmp_path: Path, build: IndexBuilder) -> None:

@@ -16,12 +16,14 @@ import numpy as np
 import pytest
 from conftest import SEEDS, IndexBuilder
 
+from rag.config import Settings
+from rag.doctor import index_status
 from rag.embed import HashEmbedder
-from rag.errors import IndexBusy, IndexUnusable, RagError
+from rag.errors import IndexBusy, IndexUnusable, OutOfResources, RagError
 from rag.soundness import problems
 from rag.split import embedding_text
 from rag.store import DATABASE, Store, is_index, open_index
-from rag.writing import writing
+from rag.writing import locked, writing
 
 
 @pytest.fixture
@@ -220,3 +222,29 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(IndexUnusable, match="cannot be written"), writing(tmp_path / "file" / "x"):
         pass
+
+
+def test_what_is_not_the_fault_of_the_file_is_not_called_damage(index: Path) -> None:
+    with writing(index) as store:
+        store.rows("PRAGMA busy_timeout = 0")
+        other = sqlite3.connect(index / DATABASE, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(IndexBusy, match="locked"), store.transaction():
+            raise AssertionError("another process writes")
+        other.close()
+        ((pages,),) = store.rows("PRAGMA page_count")
+        store.rows(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(OutOfResources, match="full"), store.transaction():
+            store.set_facts({"x": "y" * 100_000})
+    (index / f"{DATABASE}-wal").mkdir()
+    with pytest.raises(IndexUnusable, match="cannot be read: unable to open"):
+        open_index(index).rows("SELECT * FROM meta")
+
+
+def test_a_look_at_the_index_and_a_writer_do_not_lock_each_other(index: Path) -> None:
+    settings = Settings(index=str(index), embedder="hash", llm="extractive")
+    assert index_status(settings).checked == "every row"
+    with locked(index):
+        state = index_status(settings)
+        assert state.sound
+        assert state.checked.startswith("every row but the search by words")
