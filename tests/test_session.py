@@ -62,6 +62,21 @@ def test_a_follow_up_is_searched_as_it_is_understood(session: Session) -> None:
     assert session.understood(SECOND) == SECOND
 
 
+def test_a_follow_up_that_would_grow_too_long_is_asked_as_it_is(session: Session) -> None:
+    long = " ".join(["Why did the parliament of the old republic in the north suspend it?"] * 8)
+    ask(session, long)
+    assert session.understood(SECOND) != SECOND
+    most = session.engine.embedder.count(long)
+
+    class Short(HashEmbedder):
+        max_tokens = most
+
+    session.engine = replace(session.engine, embedder=Short())
+    assert session.understood(SECOND) == SECOND
+    ask(session, SECOND)
+    assert session.turns[-1].standalone_question == SECOND
+
+
 def test_commands_on_the_last_answer(session: Session) -> None:
     for command in ("/sources", "/open 1", "/why", "/save x.md"):
         with pytest.raises(UsageError):
