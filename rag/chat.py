@@ -125,10 +125,14 @@ def _question(session: Session, text: str, manner: Manner) -> None:
         understood = session.understood(text)
     if manner.as_json:
         try:
-            answer = session.ask(text, understood)
+            answer = session.engine.answer(text, standalone=understood)
         except UsageError as error:
-            answer = session.failed(text, error)
-        console.out(answer_json(answer))
+            console.out(answer_json(session.failed(text, error)))
+            return
+        try:
+            session.keep(answer)
+        finally:  # what was answered is not lost with a full disk
+            console.out(answer_json(answer))
         return
     if understood != text and not manner.quiet:
         console.dim(f"→ {' '.join(printable(understood).split())}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 from rag import models
 from rag.config import Settings
 from rag.errors import IndexBusy, IndexUnusable, ModelUnusable, RagError
+from rag.generate import cores
 from rag.opening import check_embedder, embedder_name
 from rag.similar import near
 from rag.soundness import SMALL, problems, size, word_problems
@@ -145,14 +145,13 @@ def _cpu(llm: Path | None) -> Finding:
         return Finding("cpu", False, f"llama.cpp could not be tried: {error}", "make install")
     found = re.search(r"^features (.*)$", trial.stdout, re.MULTILINE)
     features = found.group(1) if found else "unknown"
-    cores = len(os.sched_getaffinity(0))
     if trial.returncode:
         died = f"died with signal {-trial.returncode}" if trial.returncode < 0 else "failed"
         return Finding(
             "cpu", False, f"llama.cpp {died} when it was tried (compiled in: {features})",
             "compile it for this CPU: rm -rf .venv ~/.cache/rag/wheels && make install",
         )  # fmt: skip
-    return Finding("cpu", True, f"{cores} cores; llama.cpp compiled with {features}")
+    return Finding("cpu", True, f"{cores()} cores; llama.cpp compiled with {features}")
 
 
 def _memory(settings: Settings) -> Finding:

@@ -6,6 +6,7 @@ Nothing here opens a document.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from rag.records import Skipped
 from rag.terminal import printable
 
 IGNORE_FILE = ".ragignore"
+# What lies in the folder of an index, which may be within the documents, and is none of them.
+_INDEX_FILE = re.compile(
+    r"lock|rag\.sqlite(?:-wal|-shm|-journal|\.damaged|\.mend(?:ing|ed))*|dense(?:-\d+)?\.faiss"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,8 @@ def _walk(root: Path, skipped: list[Skipped], *, gitignore: bool) -> Iterator[Pa
                 path = printable((here / name).relative_to(root).as_posix())
                 skipped.append(Skipped(path, "a link to a folder is not followed"))
         for name in sorted(files):
-            if not name.startswith(".") and not ignored(here / name):
+            own = "rag.sqlite" in files and _INDEX_FILE.fullmatch(name)
+            if not name.startswith(".") and not own and not ignored(here / name):
                 yield here / name
 
 

@@ -97,7 +97,7 @@ class LlamaGenerator:
         params.n_seq_max = 2
         params.kv_unified = True
         params.n_batch = params.n_ubatch = _READ_TOKENS
-        params.n_threads = params.n_threads_batch = threads or len(os.sched_getaffinity(0))
+        params.n_threads = params.n_threads_batch = threads or cores()
         params.no_perf = True
         self._ctx = llama_cpp.llama_init_from_model(self._model, params)
         if not self._ctx:
@@ -360,6 +360,13 @@ def lookup(tokens: list[int], start: int) -> list[int]:
             if tokens[at : at + size] == last:
                 return tokens[at + size : at + size + _DRAFT]
     return []
+
+
+def cores() -> int:
+    """How many processors this process may use; of all where the system does not say which."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def cpu_features() -> str:

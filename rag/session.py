@@ -41,12 +41,17 @@ class Session:
         self._file = file
 
     def understood(self, question: str) -> str:
-        """The question as it is understood without what was said before."""
+        """The question as it is understood without what was said before.
+
+        Itself where that would be longer than the embedder reads.
+        """
         history = [
             Exchange(turn.standalone_question, " ".join(f"{c.text}." for c in turn.claims))
             for turn in self.turns
         ]
-        return standalone(question, history, generator=self.engine.generator)
+        understood = standalone(question, history, generator=self.engine.generator)
+        embedder = self.engine.embedder
+        return understood if embedder.count(understood) <= embedder.max_tokens else question
 
     def ask(self, question: str, understood: str, on_claim: OnClaim | None = None) -> Answer:
         """Answer a question, in the words in which it was understood, and keep both.

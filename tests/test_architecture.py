@@ -73,7 +73,7 @@ MAY_IMPORT = {
     "followup": "records words compose leaning",
     "opening": "__init__ records errors config models fetch sandbox embed store dense scope compose"
     " generate answering",
-    "doctor": "errors config models store writing similar soundness opening",
+    "doctor": "errors config models store writing similar soundness generate opening",
     "render": "records terminal clean indexing answering doctor",
     # many questions
     "questions": "records errors terminal",

@@ -177,3 +177,14 @@ def test_a_first_run_that_failed_is_gone_on_with(tmp_path: Path) -> None:
     assert more["added"] == ["b.txt"], "what is indexed goes before the setting"
     (index / "rag.sqlite").write_bytes(b"")
     assert json.loads(invoke(*again, RAG_CORPUS=str(docs)).stdout)["added"] == ["a.txt", "b.txt"]
+
+
+def test_an_index_among_the_documents_is_none_of_them(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("The harbour was built in 1890.")
+    again = ("index", str(tmp_path), "--index", str(tmp_path / "index"), "--strict", "--json")
+    for _ in range(2):
+        done = invoke(*again)
+        assert done.exit_code == 0
+        assert json.loads(done.stdout)["skipped"] == []
+    (tmp_path / "index" / "notes.xyz").write_text("of somebody else")
+    assert isinstance(invoke(*again).exception, InputUnreadable)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from rag.generate import ExtractiveGenerator, _closed, lookup, open_generator
+from rag.generate import ExtractiveGenerator, _closed, cores, lookup, open_generator
 from rag.records import DocumentInfo, Evidence, Prompt
 from rag.split import sentence_spans
 from rag.store import open_index
@@ -90,3 +91,9 @@ def test_a_draft_is_what_followed_the_last_words_where_they_stood_before() -> No
     assert lookup([1, 2, 3, 5, 1, 2, 4, 1, 2], 0) == [4, 1, 2], "the last place before earlier ones"
     assert lookup([1, 2, 3, 4, 5, 1, 2], 1) == [], "nothing before the start"
     assert lookup([1, 2, 3], 0) == lookup([], 0) == []
+
+
+def test_processors_are_counted_where_affinity_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 1 <= cores() <= (os.cpu_count() or 1)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert cores() == os.cpu_count()

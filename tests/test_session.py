@@ -16,9 +16,10 @@ from schemas import ANSWER, check
 
 from rag import slash
 from rag.answering import Engine, Limits
+from rag.chat import Manner, converse
 from rag.dense import open_dense
 from rag.embed import HashEmbedder
-from rag.errors import IndexBusy, IndexUnusable, UsageError
+from rag.errors import IndexBusy, IndexUnusable, OutOfResources, UsageError
 from rag.generate import ExtractiveGenerator
 from rag.session import Session, kept_in
 from rag.store import open_index
@@ -62,6 +63,31 @@ def test_a_follow_up_is_searched_as_it_is_understood(session: Session) -> None:
     assert session.understood(SECOND) == SECOND
 
 
+def test_a_follow_up_that_would_grow_too_long_is_asked_as_it_is(session: Session) -> None:
+    long = " ".join(["Why did the parliament of the old republic in the north suspend it?"] * 8)
+    ask(session, long)
+    assert session.understood(SECOND) != SECOND
+    most = session.engine.embedder.count(long)
+
+    class Short(HashEmbedder):
+        max_tokens = most
+
+    session.engine = replace(session.engine, embedder=Short())
+    assert session.understood(SECOND) == SECOND
+    ask(session, SECOND)
+    assert session.turns[-1].standalone_question == SECOND
+
+
+def test_an_answer_that_cannot_be_kept_is_printed_first(
+    session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Path("/dev/full").open("r+b", buffering=0) as full:
+        session = Session(session.engine, file=full.fileno())
+        with pytest.raises(OutOfResources, match="cannot be written"):
+            converse(session, iter([FIRST]), Manner(at_terminal=False, as_json=True, quiet=True))
+    assert json.loads(capsys.readouterr().out)["question"] == FIRST
+
+
 def test_commands_on_the_last_answer(session: Session) -> None:
     for command in ("/sources", "/open 1", "/why", "/save x.md"):
         with pytest.raises(UsageError):
@@ -96,7 +122,8 @@ def test_commands_on_the_last_answer(session: Session) -> None:
 
 def test_what_was_withheld_is_said(session: Session) -> None:
     ask(session, "Flurb zxqv wobblegock snorfle?")
-    assert session.turns[-1].citations == () or session.turns[-1].claims
+    turn = session.turns[-1]
+    assert bool(turn.citations) == bool(turn.claims) == (turn.status == "answered")
     strict = Session(engine(session.engine.store.folder))
     strict.engine = Engine(
         strict.engine.store, strict.engine.dense, strict.engine.embedder, strict.engine.generator,
