@@ -248,3 +248,16 @@ def test_a_look_at_the_index_and_a_writer_do_not_lock_each_other(index: Path) ->
         state = index_status(settings)
         assert state.sound
         assert state.checked.startswith("every row but the search by words")
+
+
+def test_the_structure_is_looked_at_however_large_the_index_is(index: Path) -> None:
+    with sqlite3.connect(index / DATABASE) as database:
+        ((page,),) = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'sketches'")
+        ((size,),) = database.execute("PRAGMA page_size")
+    database.close()
+    data = bytearray((index / DATABASE).read_bytes())
+    data[(page - 1) * size : page * size] = b"\xa5" * size
+    (index / DATABASE).write_bytes(data)
+    store = open_index(index)
+    assert problems(store, thorough=False) != []
+    store.close()
