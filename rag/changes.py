@@ -7,6 +7,8 @@ is not read again, and one whose bytes are known is not parsed again.
 
 from __future__ import annotations
 
+import hashlib
+import io
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -71,7 +73,7 @@ def look(roots: list[Path], live: Live, *, replace: bool, gitignore: bool) -> Ch
         InputUnreadable: A root is missing.
     """
     sources, skipped = find(roots, gitignore=gitignore)
-    taken = [] if replace else _taken(sources, live)
+    taken = [] if replace else _taken(sources, live, roots)
     names = {skip.path for skip in taken}
     sources = [source for source in sources if source.path not in names]
     hidden = _hidden(skipped, live, {source.path for source in sources})
@@ -216,16 +218,29 @@ def _seen(source: Source | Skipped) -> str:
     return f"{state.st_size}.{state.st_mtime_ns}.{state.st_ctime_ns}.{state.st_ino}"
 
 
-def _taken(sources: list[Source], live: Live) -> list[Skipped]:
-    """Files with the name of a document that is still there under another root."""
+def _taken(sources: list[Source], live: Live, roots: list[Path]) -> list[Skipped]:
+    """Files with the name of a document of another root: it is still there, or its root is away."""
     taken = []
     for source in sources:
         if before := live.get(source.path):
             root = Path(before.root)
             other = root / source.path if root.is_dir() else root
-            if other.exists() and other != source.file:
+            if root not in roots and not root.exists():
+                if not _holds(source.file, before.sha256):  # else its folder was moved
+                    why = f"same name as a document of {root}, which is away (--replace drops it)"
+                    taken.append(Skipped(source.path, why))
+            elif other.exists() and other != source.file:
                 taken.append(Skipped(source.path, f"same name as a document of {root}"))
     return taken
+
+
+def _holds(file: Path, sha256: str) -> bool:
+    """Whether a file holds the bytes with that sum."""
+    try:
+        with file.open("rb") if file.is_file() else io.BytesIO() as data:
+            return hashlib.file_digest(data, "sha256").hexdigest() == sha256
+    except OSError:
+        return False
 
 
 def _hidden(skipped: list[Skipped], live: Live, readable: set[str]) -> list[Skipped]:

@@ -121,10 +121,20 @@ def _bm25(text: str, frequencies: Mapping[str, int], total: int, mean: float) ->
     longer = _K1 * (1 - _B + _B * len(words) / mean)
     score = 0.0
     for term, passages in frequencies.items():
-        if count := counts[_folded(term)]:
+        parts = _TOKEN.findall(_folded(term))
+        # FTS5 searches "2.5" as the phrase of its two tokens.
+        count = counts[parts[0]] if len(parts) == 1 else _phrases(words, parts)
+        if count:
             rarity = math.log((total - passages + 0.5) / (passages + 0.5))
             score += max(rarity, 1e-6) * count * (_K1 + 1) / (count + longer)
     return score
+
+
+def _phrases(words: list[str], phrase: list[str]) -> int:
+    """How often some words stand one after the other among others."""
+    if not phrase or any(part not in words for part in phrase):
+        return 0
+    return sum(words[at : at + len(phrase)] == phrase for at in range(len(words) - len(phrase) + 1))
 
 
 def _folded(text: str) -> str:

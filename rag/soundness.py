@@ -118,7 +118,8 @@ def problems(store: Store, *, thorough: bool, words: bool = True) -> list[str]:
 
     Args:
         store: An open index.
-        thorough: Look at every row; else at the structure only.
+        thorough: Look at every row; else at the structure only, which SQLite does in about 0.3 s
+            for each 100 MB.
         words: Have FTS5 look at the lexical index too where it is thorough: only for who holds the
             writer's lock, or a writer finds the index locked.
     """
@@ -142,10 +143,9 @@ def problems(store: Store, *, thorough: bool, words: bool = True) -> list[str]:
 
 def _structure(store: Store, *, thorough: bool) -> Iterator[str]:
     check = "integrity_check" if thorough else "quick_check"
-    if thorough or size(store) < SMALL:
-        for (said,) in store.rows(f"PRAGMA {check}({_SHOWN})"):
-            if said != "ok":
-                yield f"{DATABASE}: {said}".replace("\n", " ")
+    for (said,) in store.rows(f"PRAGMA {check}({_SHOWN})"):
+        if said != "ok":
+            yield f"{DATABASE}: {said}".replace("\n", " ")
 
 
 def size(store: Store) -> int:

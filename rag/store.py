@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable
@@ -465,8 +466,8 @@ def open_index(folder: Path) -> Store:
     with contextlib.ExitStack() as undo:
         try:
             connection = sqlite3.connect(
-                f"{file.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None,
-                check_same_thread=False,
+                f"{file.resolve().as_uri()}?{_mode(file.resolve())}", uri=True,
+                isolation_level=None, check_same_thread=False,
             )  # fmt: skip
             undo.callback(connection.close)
             connection.execute("BEGIN")  # one generation for as long as this store is open
@@ -476,6 +477,14 @@ def open_index(folder: Path) -> Store:
         _check(store)
         undo.pop_all()
     return store
+
+
+def _mode(file: Path) -> str:
+    """How to open a file to read it: a log needs a file beside it that readers write."""
+    log = file.with_name(f"{file.name}-wal")
+    if os.access(file.parent, os.W_OK) or (log.exists() and log.stat().st_size):
+        return "mode=ro"
+    return "mode=ro&immutable=1"
 
 
 def _check(store: Store) -> None:
@@ -509,7 +518,7 @@ def failed(folder: Path, error: sqlite3.Error) -> RagError:
         )
     if code & 0xFF == sqlite3.SQLITE_FULL:
         return no_space(folder)
-    if code & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
+    if code & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY):
         return IndexUnusable(
             f"the index in {folder} cannot be read: {error}",
             hint=f"look at the disk, and at who may read and write {folder}",

@@ -185,6 +185,23 @@ def test_a_folder_that_moved_embeds_nothing(
     assert build() == report, "the index knows where its documents are now"
 
 
+def test_a_folder_that_is_away_keeps_its_documents(
+    docs: Path, tmp_path: Path, build: IndexBuilder
+) -> None:
+    build(docs)
+    docs.rename(tmp_path / "unplugged")
+    other = write(tmp_path / "other", "dates")
+    (other / "apple.txt").write_text("Quite another text of the same name.")
+    report = build(other)
+    assert (report.added, report.changed) == (("dates.txt",), ())
+    (skip,) = report.skipped
+    assert skip.path == "apple.txt"
+    assert f"document of {docs}, which is away" in skip.reason
+    assert texts_of(tmp_path / "index")["apple.txt"] == TEXT.format("apple")
+    (tmp_path / "unplugged").rename(docs)
+    assert build(docs).unchanged == 3
+
+
 def test_a_file_and_then_its_folder(docs: Path, tmp_path: Path, build: IndexBuilder) -> None:
     build(docs / "apple.txt")
     report = build(docs)

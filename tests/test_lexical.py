@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from conftest import IndexBuilder
 
 from rag import lexical
 from rag.store import Store, open_index
@@ -45,4 +46,25 @@ def test_common_words_are_taken_side_by_side(store: Store, monkeypatch: pytest.M
     assert found
     assert {passage for passage, _ in found} <= both
     assert lexical.search(store.rows, {"absent": 0}, 5) == []
+    store.close()
+
+
+def test_a_decimal_is_counted_as_it_is_searched(
+    tmp_path: Path, build: IndexBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for name, said in {"a": "grew by 2.5 and then 2.5", "b": "grew by 5.2", "c": "fell"}.items():
+        (folder / f"{name}.txt").write_text(f"The yield of the year {said} percent.")
+    for number in range(5):
+        (folder / f"other{number}.txt").write_text(f"Nothing of that stands in text {number}.")
+    build(folder)
+    store = open_index(tmp_path / "index")
+    frequencies = store.passage_frequency(["2.5", "yield"])
+    assert frequencies == {"2.5": 1, "yield": 3}
+    exact = store.lexical_search(["2.5", "yield"], 5)
+    monkeypatch.setattr(lexical, "MOST", 3)
+    (best,) = lexical.search(store.rows, {"2.5": 1, "yield": 3}, 1)
+    assert best[0] == exact[0][0]
+    assert best[1] == pytest.approx(exact[0][1])
     store.close()

@@ -248,3 +248,38 @@ def test_a_look_at_the_index_and_a_writer_do_not_lock_each_other(index: Path) ->
         state = index_status(settings)
         assert state.sound
         assert state.checked.startswith("every row but the search by words")
+
+
+def test_the_structure_is_looked_at_however_large_the_index_is(index: Path) -> None:
+    with sqlite3.connect(index / DATABASE) as database:
+        ((page,),) = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'sketches'")
+        ((size,),) = database.execute("PRAGMA page_size")
+    database.close()
+    data = bytearray((index / DATABASE).read_bytes())
+    data[(page - 1) * size : page * size] = b"\xa5" * size
+    (index / DATABASE).write_bytes(data)
+    store = open_index(index)
+    assert problems(store, thorough=False) != []
+    store.close()
+
+
+def test_an_index_in_a_folder_that_cannot_be_written_is_read(
+    index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sorted(file.name for file in index.iterdir())
+    # Permissions do not bind root, who may run the tests.
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    store = open_index(index)
+    assert store.document_count()
+    assert sorted(file.name for file in index.iterdir()) == before, "nothing is made beside it"
+    store.close()
+    # What stands in the log alone is not passed over.
+    monkeypatch.undo()
+    writer = sqlite3.connect(index / DATABASE)
+    with writer:
+        writer.execute("UPDATE documents SET title = 'in the log' WHERE live")
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    store = open_index(index)
+    assert {document.title for document in store.documents()} == {"in the log"}
+    store.close()
+    writer.close()
