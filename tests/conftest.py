@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from rag.models import models_folder
 from rag.read import Raw, convert, load
 from rag.records import Document, Skipped
 from rag.sandbox import ParseLimits, Sandbox
+
+# A shell that starts the suite in the background makes it, and all that it starts, deaf to Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SEEDS = Path(__file__).parents[1] / "seeds"
 # Where real models lie, before the home is redirected; tests marked ``models`` need them.

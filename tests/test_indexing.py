@@ -226,7 +226,7 @@ def test_nothing_readable_is_refused_and_the_index_stays(
     with pytest.raises(InputUnreadable, match="no such file or folder"):
         build(tmp_path / "absent")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    with pytest.raises(InputUnreadable, match="no such file or folder"):
+    with pytest.raises(InputUnreadable, match=r"no such file or folder|Too many levels"):
         build(tmp_path / "loop")
     assert len(texts_of(tmp_path / "index")) == 3
 
