@@ -1,9 +1,10 @@
-"""Files that are there whole or not at all, whatever happens meanwhile."""
+"""Files that are there whole or not at all, lines too, and held by one process at a time."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import glob
 import os
 import secrets
@@ -53,6 +54,48 @@ def remove_left_over(file: Path) -> None:
     digits = "[0-9a-f]" * 2 * _SUFFIX_BYTES
     for left in file.parent.glob(f".{glob.escape(file.name)}.{digits}.tmp"):
         left.unlink(missing_ok=True)
+
+
+def append(file: int, line: bytes, *, synced: bool) -> None:
+    """Write a line to the end of an open file, whole or not at all.
+
+    Args:
+        file: Open to write, at its end.
+        line: Its bytes.
+        synced: Wait until it would survive a loss of power.
+
+    Raises:
+        OSError: It could not be written; the file is as long as it was.
+    """
+    size = os.fstat(file).st_size
+    try:
+        left = memoryview(line)
+        while left:
+            left = left[os.write(file, left) :]
+        if synced:
+            os.fsync(file)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.ftruncate(file, size)
+        raise
+
+
+def begins(torn: bytes, head: bytes) -> bool:
+    """Whether a line without an end is the beginning of one that begins so.
+
+    A file system may have made room for a line, as zeros, before power was lost.
+    """
+    torn = torn.rstrip(b"\x00")
+    return head.startswith(torn) or torn.startswith(head)
+
+
+def hold(file: int) -> bool:
+    """Lock an open file for this process, until it is closed; False where another has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def sync(path: Path) -> None:

@@ -9,7 +9,6 @@ failed is not kept, and asked for again by the next run.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.errors import IndexBusy, ModelUnusable, UsageError
+from rag.files import begins, hold
 from rag.judges import Judge, Judgement
 from rag.metrics import answerable, judged, kappa, unlabelled
 from rag.rows import appending
@@ -28,6 +28,7 @@ Key = tuple[str, str, str]  # id of the question, digest of what was judged, who
 
 SCHEMA = "rag.judgement/1"
 NOTE = "This is a language model's opinion of the answers, not a measurement."
+_HEAD = json.dumps({"schema": SCHEMA})[:-1].encode()  # of every line
 _HOPELESS = 5  # failures before the first judgement: it is the judge, not the answers
 
 
@@ -130,20 +131,13 @@ def _line(key: Key, found: Judgement) -> bytes:
     return f"{json.dumps(line)}\n".encode()
 
 
-def _begins(torn: bytes) -> bool:
-    """Whether a line without an end can be the beginning of a judgement (see ``rows``)."""
-    head = json.dumps({"schema": SCHEMA})[:-1].encode()
-    torn = torn.rstrip(b"\x00")
-    return head.startswith(torn) or torn.startswith(head)
-
-
 def _kept(file: Path) -> tuple[dict[Key, Judgement], int]:
     """The judgements of a file, and the bytes of its complete lines."""
     known: dict[Key, Judgement] = {}
     size = 0
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
-            if not line.endswith(b"\n") and _begins(line):
+            if not line.endswith(b"\n") and begins(line, _HEAD):
                 break  # torn by a kill: it is cut off before the next one is written
             try:
                 found = json.loads(line)
@@ -170,13 +164,11 @@ def _alone(file: Path) -> Iterator[None]:
             hint="judgements are kept beside the answers: put those where you may write",
         ) from error
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        if not hold(lock):
             raise IndexBusy(
                 f"another process is writing {file}",
                 hint="wait for it to finish, then run the same command again",
-            ) from error
+            )
         yield
     finally:
         os.close(lock)

@@ -11,7 +11,6 @@ one stops the run instead. Rows are synced every second: a loss of power costs w
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import stat
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rag.errors import IndexBusy, OutOfResources, UsageError
-from rag.files import remove_left_over, replace_file, sync
+from rag.files import append, begins, hold, remove_left_over, replace_file, sync
 from rag.questions import Question
 from rag.terminal import printable
 
@@ -109,13 +108,11 @@ def claimed(files: Files, settings: dict[str, object]) -> Iterator[None]:
             f"{files.run} cannot be written: {error.strerror}", hint=_OTHER_OUT
         ) from error
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        if not hold(lock):
             raise IndexBusy(
                 f"process {_pid(lock)} is writing {files.out}",
                 hint="wait for it to finish, then run the same command again",
-            ) from error
+            )
         wanted = {"answers in": files.answers.name, **settings}
         with _out_of_disk(files.run):
             if _any_held(files):
@@ -141,9 +138,7 @@ def _write_run(lock: int, settings: dict[str, object]) -> None:
     rest = json.dumps({"schema": _RUN_SCHEMA, "settings": settings}, ensure_ascii=False)
     data = f'{{"pid": {os.getpid():>{_PID_WIDTH}}, {rest[1:]}\n'.encode("utf-8", "replace")
     os.ftruncate(lock, 0)
-    while data:
-        data = data[os.write(lock, data) :]
-    os.fsync(lock)
+    append(lock, data, synced=True)
 
 
 def _pid(lock: int) -> str:
@@ -269,14 +264,9 @@ def _row(line: bytes) -> dict[str, Any] | None:
 
 
 def _begins(torn: bytes, question: Question) -> bool:
-    """Whether a line without an end is the beginning of this question's row.
-
-    A file system may have made room for a row, as zeros, before power was lost.
-    """
+    """Whether a line without an end is the beginning of this question's row."""
     head = {"schema": SCHEMA, "id": question.id, "question": question.text}
-    start = json.dumps(head, ensure_ascii=False)[:-1].encode()
-    torn = torn.rstrip(b"\x00")
-    return start.startswith(torn) or torn.startswith(start)
+    return begins(torn, json.dumps(head, ensure_ascii=False)[:-1].encode())
 
 
 def _refuse_changed(file: Path, row: dict[str, Any], question: Question) -> None:
@@ -311,30 +301,22 @@ def appending(file: Path, size: int) -> Iterator[Callable[[bytes], None]]:
     """
     with _out_of_disk(file):
         handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-    synced = time.monotonic()
+    last = time.monotonic()
 
-    def append(line: bytes) -> None:
-        nonlocal size, synced
+    def add(line: bytes) -> None:
+        nonlocal last
+        due = time.monotonic() - last > _SYNC_SECONDS
         with _out_of_disk(file):
-            try:
-                left = memoryview(line)
-                while left:
-                    left = left[os.write(handle, left) :]
-                if time.monotonic() - synced > _SYNC_SECONDS:
-                    os.fsync(handle)
-                    synced = time.monotonic()
-            except OSError:
-                with contextlib.suppress(OSError):
-                    os.ftruncate(handle, size)
-                raise
-        size += len(line)
+            append(handle, line, synced=due)
+        if due:
+            last = time.monotonic()
 
     try:
         with _out_of_disk(file):
             if os.fstat(handle).st_size > size:
                 os.ftruncate(handle, size)
             sync(file.parent)
-        yield append
+        yield add
         with _out_of_disk(file):
             os.fsync(handle)
     except KeyboardInterrupt:

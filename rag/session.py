@@ -8,7 +8,6 @@ process that is killed leaves at most one torn line, the last; only that is ever
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ from typing import Any
 
 from rag.answering import Engine
 from rag.errors import IndexBusy, OutOfResources, RagError, UsageError
-from rag.files import replace_file, sync
+from rag.files import append, begins, hold, replace_file, sync
 from rag.followup import Exchange, standalone
 from rag.records import Answer, Citation, Claim, Failure, Retrieved, Stats
 from rag.render import answer_json
@@ -121,15 +120,9 @@ def _line(answer: Answer, turn: int) -> bytes:
 
 
 def _append(file: int, line: bytes) -> None:
-    size = os.fstat(file).st_size
     try:
-        left = memoryview(line)
-        while left:
-            left = left[os.write(file, left) :]
-        os.fsync(file)
+        append(file, line, synced=True)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            os.ftruncate(file, size)
         raise OutOfResources(
             f"the conversation cannot be written: {error.strerror}",
             hint="free some space; the answer is kept in memory: /save FILE.jsonl elsewhere",
@@ -160,12 +153,10 @@ def kept_in(path: Path, *, resume: bool) -> Iterator[tuple[int, list[Answer]]]:
             f"{path} cannot be written: {error.strerror}", hint="name a file you may write to"
         ) from error
     try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        if not hold(file):
             raise IndexBusy(
                 f"another conversation is writing {path}", hint="end it, or choose another file"
-            ) from error
+            )
         turns, size = _read(path)
         if os.fstat(file).st_size > size:
             os.ftruncate(file, size)
@@ -181,8 +172,7 @@ def _read(path: Path) -> tuple[list[Answer], int]:
     size = 0
     with path.open("rb") as stream:
         for number, line in enumerate(stream, 1):
-            torn = line.rstrip(b"\x00")
-            if not line.endswith(b"\n") and (torn.startswith(_HEAD) or _HEAD.startswith(torn)):
+            if not line.endswith(b"\n") and begins(line, _HEAD):
                 break
             try:
                 row = json.loads(line)

@@ -8,7 +8,6 @@ generation. A crash leaves the old or the new state, whole.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import sqlite3
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from rag.errors import IndexBusy, IndexUnusable
+from rag.files import hold
 from rag.records import Document, FloatMatrix
 from rag.similar import sketch
 from rag.split import Split
@@ -412,14 +412,12 @@ def locked(folder: Path) -> Iterator[None]:
             f"{folder} cannot be written: {error.strerror}", hint="choose another --index DIR"
         ) from error
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        if not hold(lock):
             owner = os.pread(lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
             raise IndexBusy(
                 f"process {owner} is writing the index in {folder}",
                 hint="wait for it to finish, then run the same command again",
-            ) from error
+            )
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
         yield
