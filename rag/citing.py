@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import bisect
 import re
+from bisect import bisect_right
 
+from rag.clean import line_starts
 from rag.records import Citation, Claim
 from rag.store import Store
 from rag.verify import Span
@@ -32,8 +33,8 @@ class Citations:
         document = span.document
         if document.id not in self._texts:
             text = self._store.text(document.id)
-            self._texts[document.id] = (text, [m.end() for m in re.finditer(r"\r\n|\r|\n", text)])
-        text, newlines = self._texts[document.id]
+            self._texts[document.id] = (text, line_starts(text))
+        text, starts = self._texts[document.id]
         place = self._store.place(document.id, span.start)
         return Citation(
             label=label,
@@ -42,8 +43,8 @@ class Citations:
             page=place.page if place else None,
             start=span.start,
             end=span.end,
-            line_start=bisect.bisect_right(newlines, span.start) + 1,
-            line_end=bisect.bisect_right(newlines, span.end - 1) + 1,
+            line_start=bisect_right(starts, span.start),
+            line_end=bisect_right(starts, span.end - 1),
             quote=text[span.start : span.end],
             also_in=document.also_in,
             place=place.label if place else "",

@@ -27,6 +27,8 @@ _MARKUP = re.compile(
     r"|<!--[\s\S]{0,2000}?-->"
 )
 
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
@@ -82,3 +84,11 @@ def _visible(text: str, start: int, end: int, out: list[tuple[str, int]]) -> Non
 def shown(text: str) -> str:
     """What a reader sees of a whole text, on one line."""
     return clean(text, [(0, len(text))]).text
+
+
+def line_starts(text: str) -> list[int]:
+    """The offset of each line's first character.
+
+    ``bisect_right(line_starts(text), offset)`` is the line of an offset, counted from 1.
+    """
+    return [0, *(match.end() for match in _LINE_END.finditer(text))]

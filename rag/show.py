@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rag import console, flags
+from rag.clean import line_starts
 from rag.errors import IndexUnusable, UsageError
 from rag.terminal import printable
 
@@ -90,7 +91,7 @@ def cut(
         UsageError: The place is not in the document.
     """
     text = document.text
-    starts = [0, *(m.end() for m in re.finditer(r"\r\n|\r|\n", text))]  # of each line
+    starts = line_starts(text)
     if len(starts) > 1 and starts[-1] == len(text):
         starts.pop()
     first, last = 0, len(starts) - 1  # lines, counted from 0

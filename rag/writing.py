@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sqlite3
 import time
 import uuid
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from rag.clean import line_starts
 from rag.errors import IndexBusy, IndexUnusable
 from rag.files import hold
 from rag.records import Document, FloatMatrix
@@ -138,7 +138,7 @@ class Writer(Store):
             passage_vectors: float32 (passages, dimension).
             sentence_vectors: float32 (sentences of all passages in order, dimension).
         """
-        newlines = [m.end() for m in re.finditer(r"\r\n|\r|\n", document.text)]
+        starts = line_starts(document.text)
         content, about = content_sum(document), parts.description
         sentences = sum(len(passage.sentences) for passage in parts.passages)
         row = (content, recipe, document.encoding, about.title, about.date, about.author,
@@ -163,8 +163,8 @@ class Writer(Store):
             for passage, vector in zip(parts.passages, passage_vectors, strict=True):
                 passage_id += 1
                 span = (document_id, passage.start, passage.end,
-                         bisect_right(newlines, passage.start) + 1,
-                         bisect_right(newlines, passage.end - 1) + 1, passage.heading)  # fmt: skip
+                         bisect_right(starts, passage.start),
+                         bisect_right(starts, passage.end - 1), passage.heading)  # fmt: skip
                 said = [(s.start, s.end, s.clean) for s in passage.sentences]
                 self._db.execute(
                     "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "lexical": "",
     "store": "records errors sums lexical",
     "similar": "store",
-    "writing": "records errors files words split sums store similar",
+    "writing": "records errors files clean words split sums store similar",
     "dense": "records files store",
     "soundness": "errors sums store writing dense",
     "mending": "errors files store writing similar soundness",
@@ -65,7 +65,7 @@ MAY_IMPORT = {
     "prefixes": "errors files",
     "generate": "records errors split prefixes",
     "verify": "records words",
-    "citing": "records words store verify",
+    "citing": "records words clean store verify",
     "parts": "",
     "answering": "records words store dense scope retrieve evidence compose verify citing parts",
     # what the commands share
@@ -107,7 +107,7 @@ MAY_IMPORT = {
     "session": "records errors files answering scope followup render sheets speaking",
     "slash": "records errors terminal scope render session",
     "chat": "errors terminal opening session slash render speaking console flags",
-    "show": "records errors terminal store console flags",
+    "show": "records errors terminal clean store console flags",
     "cli": "__init__ errors terminal config models fetch store indexing watching opening doctor"
     " render console flags many speaking chat show",
     "__main__": "cli",
