@@ -11,7 +11,7 @@ import re
 from dataclasses import replace
 
 from rag.clean import shown
-from rag.records import Evidence, Hit, Sentence
+from rag.records import NEXT, Evidence, Hit, Sentence
 from rag.retrieve import Query
 from rag.store import Store
 from rag.words import open_quotation, terms
@@ -21,7 +21,6 @@ _TAIL = 0.6  # what is worth less of the best is not read: it costs time and dis
 _TWIN = 0.6  # a sentence joins the one that it leans on if it is worth so much of it
 _MAX_LEAD_WORDS = 45
 _MAX_LEAD_SENTENCES = 4
-_MAX_LEAD_GAP = 40  # code points
 _OTHER_SIDE = 0.7  # the other document's evidence is worth so much of the best of all
 _NEW_WORDS = 3  # and says at least so many words of its own
 _NEEDS_LEAD = re.compile(
@@ -183,7 +182,7 @@ def _lead(hit: Hit, at: int, store: Store) -> Sentence | None:
             if at
             else store.sentence_before(hit.document.id, sentence.start)
         )
-        if before is None or not 0 <= sentence.start - before.end <= _MAX_LEAD_GAP:
+        if before is None or not 0 <= sentence.start - before.end <= NEXT:
             return None  # a footnote, or a sentence of another section
     return before if len(before.clean.split()) <= _MAX_LEAD_WORDS else None
 

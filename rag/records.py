@@ -151,7 +151,7 @@ class Hit:
     place: Place | None = None
 
 
-_NEXT = 40  # code points at most between a sentence and the next: spaces, markup
+NEXT = 40  # code points at most between a sentence and the next: spaces, markup
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ class Evidence:
         """What the model reads."""
         if not self.lead:
             return self.clean
-        skipped = "" if self.start - self.lead.end <= _NEXT else " …"
+        skipped = "" if self.start - self.lead.end <= NEXT else " …"
         return f"{self.lead.clean}{skipped} {self.clean}"
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rag.records import DocumentInfo, Evidence, FloatMatrix
+from rag.records import NEXT, DocumentInfo, Evidence, FloatMatrix
 from rag.words import (
     denied,
     figures,
@@ -39,7 +39,6 @@ MAX_CITATIONS = 3
 # them on labelled claims.
 _BIAS = -4.0
 _WEIGHTS = (5.0, 4.0, -4.0)
-_NEXT = 40  # code points at most between a sentence and the next: spaces, markup
 _LEADS_IN = 200  # code points before a quotation that may name its speaker
 _OPENING_WORDS = 8  # where the subject of a sentence stands
 _GAIN = 0.12  # a further citation must cover so much more of the claim
@@ -264,16 +263,8 @@ def _judge(
     if invented:
         reason = f"the number {', '.join(sorted(invented))} is not in the cited text"
         return Support(tuple(cited), 0.0, reason, signals, frozenset(invented))
-    if signals.ungrounded:
-        reason = "it denies what the cited text does not deny, or says what the text denies"
-        return Support(tuple(cited), min(signals.score, threshold / 2), reason, signals)
-    if _unexplained(claim, cited):
-        reason = "the text that gives the reason does not speak of what it explains"
-        return Support(tuple(cited), min(signals.score, threshold / 2), reason, signals)
-    stranger = _stranger(claim, cited, question)
-    if stranger:
-        reason = f"the cited text does not say this of {', '.join(sorted(stranger))}"
-        return Support(tuple(cited), min(signals.score, threshold / 2), reason, signals)
+    if fault := _fault(claim, cited, question, signals):
+        return Support(tuple(cited), min(signals.score, threshold / 2), fault, signals)
     if signals.score >= threshold:
         return Support(tuple(cited), signals.score, "", signals)
     if foreign:
@@ -283,10 +274,20 @@ def _judge(
     return Support(tuple(cited), signals.score, reason, signals)
 
 
+def _fault(claim: str, cited: list[Span], question: str, signals: Signals) -> str:
+    """What no score makes good, or ""."""
+    if signals.ungrounded:
+        return "it denies what the cited text does not deny, or says what the text denies"
+    if _unexplained(claim, cited):
+        return "the text that gives the reason does not speak of what it explains"
+    stranger = _stranger(claim, cited, question)
+    return f"the cited text does not say this of {', '.join(sorted(stranger))}" if stranger else ""
+
+
 def _adjoin(one: Span, other: Span) -> bool:
     """Whether two texts are the same or stand one after the other."""
     apart = max(one.start, other.start) - min(one.end, other.end)
-    return one.document.id == other.document.id and apart <= _NEXT
+    return one.document.id == other.document.id and apart <= NEXT
 
 
 _BECAUSE = re.compile(r",?\s+(?:because(?: of)?|due to|owing to|thanks to)\s+", re.IGNORECASE)
