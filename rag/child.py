@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 LENGTH = struct.Struct(">Q")
+_OUT_OF_MEMORY = b'{"memory": true}'
 _LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64", "/etc/ld.so.cache")
 _REFUSED = frozenset(
     "socket.__new__ socket.connect socket.bind socket.getaddrinfo subprocess.Popen os.system"
@@ -70,10 +71,10 @@ def _answer(answers: BinaryIO, data: bytes, request: dict[str, Any]) -> bool:
             reply = {"reason": str(error)}
         payload = json.dumps(reply, ensure_ascii=False).encode("utf-8", "replace")
     except MemoryError:
-        payload = b'{"memory": true}'
+        payload = _OUT_OF_MEMORY
     answers.write(LENGTH.pack(len(payload)) + payload)
     answers.flush()
-    return payload != b'{"memory": true}'
+    return payload != _OUT_OF_MEMORY
 
 
 def confine(*, memory: int) -> None:

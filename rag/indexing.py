@@ -122,9 +122,8 @@ def _run(
 ) -> IndexReport:
     recipe = _recipe(embedder_name, sandbox.limits)
     live = store.files()
-    roots = _resolved(roots, live)
-    changes = look(roots, live, replace=replace, gitignore=gitignore)
-    refuse_mixture(live, recipe, {s.path for s in changes.inputs}.union(changes.gone))
+    roots = resolved(roots, live)
+    changes = _listed(roots, live, recipe, replace=replace, gitignore=gitignore)
     # What a killed run with another embedder staged would be published with what this one stages.
     store.discard(c for c, made in store.contents(live=False).items() if made != recipe)
     has = {c for c, made in store.contents(live=True).items() if made == recipe}
@@ -189,9 +188,8 @@ def preview_index(
         live = store.files() if store else {}
         recipe = _recipe(embedder_name, limits)
         sandbox = stack.enter_context(Sandbox(limits))
-        roots = _resolved(roots, live)
-        changes = look(roots, live, replace=replace, gitignore=gitignore)
-        refuse_mixture(live, recipe, {s.path for s in changes.inputs}.union(changes.gone))
+        roots = resolved(roots, live)
+        changes = _listed(roots, live, recipe, replace=replace, gitignore=gitignore)
         stored = store.document_at if store else _no_document
         for _ in compare(
             changes, live, roots=roots, recipe=recipe, max_bytes=max_bytes, sandbox=sandbox,
@@ -204,6 +202,15 @@ def preview_index(
             _report(changes, live), dry_run=True, generation=store.generation if store else 0,
             counts=store.counts() if store else {},
         )  # fmt: skip
+
+
+def _listed(
+    roots: list[Path], live: Live, recipe: str, *, replace: bool, gitignore: bool
+) -> Changes:
+    """What there is to look at, where all of it would be in one vector space."""
+    changes = look(roots, live, replace=replace, gitignore=gitignore)
+    refuse_mixture(live, recipe, {s.path for s in changes.inputs}.union(changes.gone))
+    return changes
 
 
 def _no_document(path: str) -> Document:
@@ -278,8 +285,8 @@ def _stage(store: Writer, document: Document, embedder: Embedder, recipe: str) -
     return len(texts)
 
 
-def _resolved(roots: list[Path], live: Live) -> list[Path]:
-    """The named roots, or those that the index has."""
+def resolved(roots: list[Path], live: Live) -> list[Path]:
+    """The named roots, or those that the index has; links followed."""
     if roots:
         return [Path(os.path.realpath(root)) for root in roots]
     return sorted({Path(file.root) for file in live.values()})

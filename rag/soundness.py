@@ -44,7 +44,7 @@ def intact(store: Store, document_id: int) -> DocumentRows | None:
         acronyms = store.rows(
             "SELECT short, long FROM acronyms WHERE document_id = ? ORDER BY rowid", document_id
         )
-        places = store.rows(
+        stored = store.rows(
             "SELECT start, label, page, sum FROM places WHERE document_id = ? ORDER BY start",
             document_id,
         )
@@ -63,12 +63,10 @@ def intact(store: Store, document_id: int) -> DocumentRows | None:
             " JOIN passages ON id = passage_id WHERE document_id = ? ORDER BY passage_id",
             document_id,
         )
-        if (
-            len(head) != 1
-            or document_sum(head[0][:-1], acronyms, [place[:-1] for place in places]) != head[0][-1]
-        ):
+        if any(place_sum(document_id, place) != sum_ for *place, sum_ in stored):
             return None
-        if any(place_sum(document_id, place[:-1]) != place[-1] for place in places):
+        places = [tuple(place) for *place, _ in stored]
+        if len(head) != 1 or document_sum(head[0][:-1], acronyms, places) != head[0][-1]:
             return None
         if (len(passages), len(sentences)) != head[0][-3:-1] or len(vectors) != len(passages):
             return None
@@ -84,9 +82,7 @@ def intact(store: Store, document_id: int) -> DocumentRows | None:
                 return None
     except (IndexUnusable, TypeError, KeyError, ValueError):
         return None
-    return DocumentRows(
-        head[0], acronyms, [place[:-1] for place in places], passages, sentences, vectors
-    )
+    return DocumentRows(head[0], acronyms, places, passages, sentences, vectors)
 
 
 def intact_text(store: Store, document_id: int, content: str) -> str | None:

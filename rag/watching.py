@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rag.errors import RagError
-from rag.indexing import IndexReport
-from rag.store import open_index
+from rag.indexing import IndexReport, resolved
+from rag.store import IndexedFile, open_index
 
 _QUIET_MS = 500  # so long nothing must change before a run begins
 _MOST_MS = 10_000  # but so long at most it is waited for
@@ -51,7 +52,7 @@ def watch_roots(
 
     while True:
         # Resolved as well, or what changes in the index would not be told from a document.
-        roots = [Path(os.path.realpath(root)) for root in named or _roots(folder)]
+        roots = resolved(named, {} if named else _files(folder))
         changes = watch(
             *[root for root in roots if os.access(root, os.R_OK)] or [folder],
             watch_filter=theirs,
@@ -77,9 +78,6 @@ def watch_roots(
                 yield report
 
 
-def _roots(folder: Path) -> list[Path]:
-    store = open_index(folder)
-    try:
-        return sorted({Path(file.root) for file in store.files().values()})
-    finally:
-        store.close()
+def _files(folder: Path) -> dict[str, IndexedFile]:
+    with contextlib.closing(open_index(folder)) as store:
+        return store.files()

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from rag.clean import line_starts
-from rag.errors import IndexBusy, IndexUnusable
+from rag.errors import IndexBusy, IndexUnusable, RagError
 from rag.files import hold
 from rag.records import Document, FloatMatrix
 from rag.similar import sketch
@@ -374,10 +374,8 @@ class Writer(Store):
         except BaseException as error:
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
-            if isinstance(error, sqlite3.OperationalError) and out_of_space(error):
-                raise no_space(self.folder) from error
             if isinstance(error, sqlite3.DatabaseError):
-                raise failed(self.folder, error) from error
+                raise _failed(self.folder, error) from error
             raise
 
 
@@ -391,9 +389,12 @@ def file_sum(path: str, file: IndexedFile) -> int:
     return row_sum(path, file.root, file.sha256, file.content, file.seen)
 
 
-def out_of_space(error: sqlite3.Error) -> bool:
-    """Whether SQLite failed because no more can be written: the disk, or a limit on files."""
-    return "full" in str(error) or "disk I/O error" in str(error)
+def _failed(folder: Path, error: sqlite3.DatabaseError) -> RagError:
+    """What to raise where writing fails: I/O errors too mean that no more can be written."""
+    said = str(error)
+    if isinstance(error, sqlite3.OperationalError) and ("full" in said or "disk I/O error" in said):
+        return no_space(folder)
+    return failed(folder, error)
 
 
 @contextlib.contextmanager
@@ -456,10 +457,6 @@ def open_to_write(folder: Path, name: str = DATABASE) -> Writer:
                 f"the index in {folder} has another version",
                 hint=f"delete {folder} and run the same command again",
             )
-    except sqlite3.OperationalError as error:
-        if out_of_space(error):
-            raise no_space(folder) from error
-        raise failed(folder, error) from error
     except sqlite3.DatabaseError as error:
-        raise failed(folder, error) from error
+        raise _failed(folder, error) from error
     return store
