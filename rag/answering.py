@@ -2,7 +2,7 @@
 
 ``Engine`` is opened once and answers any number of questions; every asker (one question, a chat,
 a list, a gold set) calls ``Engine.answer`` and adds nothing to it. A question that asks several
-things takes the walk once for each; one that leans on those before it goes on with their answer.
+things takes the walk once for each; a later one goes on with the answer to those before it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Token ids to sentences as they close: the decode loop over llama.cpp, and a backend without one.
+"""Token ids to sentences as they close: the decode loop over llama.cpp.
 
 We own the loop because everything the program promises is decided in it: what was read is reused,
 untrusted text cannot become control tokens, and a sentence is handed over the moment it closes.
@@ -22,11 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.errors import ModelUnusable, OutOfResources
+from rag.extractive import EXTRACTIVE, ExtractiveGenerator
 from rag.prefixes import load_prefix, prefix_key, save_prefix
 from rag.records import Generator, Message, Prompt
 from rag.split import sentence_spans
 
-EXTRACTIVE = "extractive"
 _READ_TOKENS = 256  # read at a time
 _JUDGE_TOKENS = 2048
 _ANSWER, _JUDGE = 0, 1  # sequences of the KV cache
@@ -122,7 +122,7 @@ class LlamaGenerator:
         llama_cpp.llama_set_abort_callback(self._ctx, self._abort, None)
         self._file, self._prefixes = file, prefixes
         self._held: tuple[list[int], list[int]] = ([], [])  # what each sequence holds, in order
-        self._constant = 0  # length of the beginning that every prompt shares
+        self._constant = [0, 0]  # tokens that every prompt in a sequence begins with
         self._batch = llama_cpp.llama_batch_init(_READ_TOKENS, 0, 1)
         self.written = 0
         self.first_token_at = 0.0
@@ -157,16 +157,20 @@ class LlamaGenerator:
         Raises:
             ValueError: The prompt does not fit the context; composing it is at fault.
         """
-        tokens = self._bos + prompt.tokens
-        if len(tokens) >= self.context_tokens:
-            raise ValueError(f"a prompt of {len(tokens)} tokens in {self.context_tokens}")
-        self._constant = len(self._bos) + len(prompt.pieces[0])
-        same = self._extend(_ANSWER, tokens, constant=self._constant)
+        same = self._extend(_ANSWER, prompt, most=self.context_tokens - 1)
         self.written, self.first_token_at, self.log_probs = 0, 0.0, []
         return same
 
-    def _extend(self, sequence: int, tokens: list[int], *, constant: int) -> int:
-        """Make a sequence hold these tokens; returns how many of them were known already."""
+    def _extend(self, sequence: int, prompt: Prompt, *, most: int) -> int:
+        """Make a sequence hold a prompt; returns how many of its tokens were known already.
+
+        Raises:
+            ValueError: It has more than ``most`` tokens.
+        """
+        tokens = self._bos + prompt.tokens
+        if len(tokens) > most:
+            raise ValueError(f"a prompt of {len(tokens)} tokens in {most}")
+        constant = self._constant[sequence] = len(self._bos) + len(prompt.pieces[0])
         if self._prefixes and self._held[sequence][:constant] != tokens[:constant]:
             self._recall(sequence, tokens[:constant], self._prefixes)
         same = 0
@@ -199,18 +203,12 @@ class LlamaGenerator:
 
     def judge(self, prompt: Prompt, yes: str, no: str) -> float:
         """The log odds for a prompt beside the one that was read, which stays as it is."""
-        tokens = self._bos + prompt.tokens
-        if len(tokens) > _JUDGE_TOKENS:
-            raise ValueError(f"a judgement of {len(tokens)} tokens in {_JUDGE_TOKENS}")
-        self._extend(_JUDGE, tokens, constant=len(self._bos) + len(prompt.pieces[0]))
+        self._extend(_JUDGE, prompt, most=_JUDGE_TOKENS)
         return self.log_odds(yes, no)
 
     def complete(self, prompt: Prompt, *, max_tokens: int, without: Collection[str] = ()) -> str:
         """One line, written greedily after a prompt beside the one that was read."""
-        tokens = self._bos + prompt.tokens
-        if len(tokens) + max_tokens > _JUDGE_TOKENS:
-            raise ValueError(f"a prompt of {len(tokens)} tokens in {_JUDGE_TOKENS - max_tokens}")
-        self._extend(_JUDGE, tokens, constant=len(self._bos) + len(prompt.pieces[0]))
+        self._extend(_JUDGE, prompt, most=_JUDGE_TOKENS - max_tokens)
         spelled = [f(w) for w in without for f in (str, str.capitalize, " {}".format)]
         banned = [ids[0] for s in spelled if len(ids := self.tokenize(s, special=False)) == 1]
         written = b""
@@ -275,7 +273,7 @@ class LlamaGenerator:
                 if not limit:
                     return
             token = following[-1][0]
-            draft = lookup([*held, token], self._constant)[: limit - 1]
+            draft = lookup([*held, token], self._constant[_ANSWER])[: limit - 1]
             known = len(held) + 1
             self._decode([token, *draft], _ANSWER, all_logits=True)
             following = []
@@ -394,54 +392,3 @@ def _closed(text: str) -> tuple[list[str], str]:
     if len(line) - last < 2:
         return [], text
     return [line[a:b] for a, b in spans[:-1]], line[last:]
-
-
-class ExtractiveGenerator:
-    """Answers with the best evidence, word for word: no weights, no downloads, instant.
-
-    For tests and for machines without a model. Its "yes" depends on the best similarity between
-    question and evidence.
-    """
-
-    name = EXTRACTIVE
-
-    def __init__(self, context_tokens: int = 4096) -> None:
-        self.context_tokens = context_tokens
-        self.written = 0
-        self.first_token_at = 0.0
-        self.log_probs: list[float] = []
-        self._prompt: Prompt | None = None
-
-    def chat(self, messages: list[Message]) -> str:
-        """Messages one after another; there is no template."""
-        return "\n".join(message["content"] for message in messages) + "\n"
-
-    def tokenize(self, text: str, *, special: bool) -> list[int]:
-        """One id a word."""
-        return [len(word) for word in text.split()]
-
-    def read(self, prompt: Prompt) -> int:
-        """Remember the prompt."""
-        self._prompt, self.written, self.first_token_at = prompt, 0, 0.0
-        return 0
-
-    def log_odds(self, yes: str, no: str) -> float:
-        """Ten times the best cosine's distance from 0.4."""
-        evidence = self._prompt.evidence if self._prompt else ()
-        return 10 * (max((e.cosine for e in evidence), default=-1.0) - 0.4)
-
-    def judge(self, prompt: Prompt, yes: str, no: str) -> float:
-        """What it says of the prompt that was read."""
-        return self.log_odds(yes, no)
-
-    def complete(self, prompt: Prompt, *, max_tokens: int, without: Collection[str] = ()) -> str:
-        """Nothing: without weights there is nothing to write with."""
-        return ""
-
-    def sentences(self, opening: str, *, max_tokens: int, limit: int) -> Iterator[str]:
-        """The best pieces of evidence, best first."""
-        evidence = self._prompt.evidence if self._prompt else ()
-        for item in sorted(evidence, key=lambda e: -e.score)[: min(limit, 1)]:
-            self.first_token_at = self.first_token_at or time.perf_counter()
-            self.written += len(item.clean.split())
-            yield item.clean

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from rag.compose import JUDGEMENT, compose_grading, grading_messages, prompts_digest
 from rag.endpoint import Endpoint, NoReply, reply
 from rag.errors import UsageError
-from rag.generate import EXTRACTIVE
+from rag.extractive import EXTRACTIVE
 from rag.records import Generator
 
 PROMPT = "grade"

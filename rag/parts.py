@@ -1,7 +1,7 @@
 """A question to the parts it asks: "When was it signed, and why did it stall?" asks two things.
 
-A small model answers one of them. Each part is searched and answered on its own; one that leans on
-those before it has them in sight. Only what the grammar of the question shows is split.
+A small model answers one of them. Each part is searched on its own; a later one is answered by
+going on with the answer to those before it. Only what the grammar of the question shows is split.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from rag.answering import REFUSAL, Engine, Limits
 from rag.dense import open_dense
 from rag.embed import HashEmbedder
 from rag.errors import UsageError
-from rag.generate import ExtractiveGenerator
+from rag.extractive import ExtractiveGenerator
 from rag.records import Answer, Citation, Claim, Generator, Stats
 from rag.store import open_index
 

@@ -29,7 +29,7 @@ from rag.console import _Pace, duration
 from rag.dense import open_dense
 from rag.embed import HashEmbedder
 from rag.errors import IndexBusy, Interrupted, OutOfResources, RagError, UsageError
-from rag.generate import ExtractiveGenerator
+from rag.extractive import ExtractiveGenerator
 from rag.questions import Question, read_questions
 from rag.records import Answer, BatchReport, FloatMatrix
 from rag.render import answer_json

@@ -23,7 +23,7 @@ from rag import chat
 from rag.answering import Engine, Limits
 from rag.dense import open_dense
 from rag.embed import HashEmbedder
-from rag.generate import ExtractiveGenerator
+from rag.extractive import ExtractiveGenerator
 from rag.session import Session
 from rag.store import open_index
 

@@ -10,8 +10,8 @@ from conftest import SEEDS
 from test_compose import CONTROL, HOSTILE, Recording
 
 from rag.compose import compose_followup
+from rag.extractive import ExtractiveGenerator
 from rag.followup import Exchange, by_rule, faithful, standalone
-from rag.generate import ExtractiveGenerator
 from rag.leaning import leans
 from rag.records import Prompt
 

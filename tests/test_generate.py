@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rag.generate import ExtractiveGenerator, _closed, cores, lookup, open_generator
+from rag.extractive import ExtractiveGenerator
+from rag.generate import _closed, cores, lookup, open_generator
 from rag.records import DocumentInfo, Evidence, Prompt
 from rag.split import sentence_spans
 from rag.store import open_index

@@ -20,7 +20,7 @@ from rag.chat import Manner, converse
 from rag.dense import open_dense
 from rag.embed import HashEmbedder
 from rag.errors import IndexBusy, IndexUnusable, OutOfResources, UsageError
-from rag.generate import ExtractiveGenerator
+from rag.extractive import ExtractiveGenerator
 from rag.session import Session, kept_in
 from rag.store import open_index
 
