@@ -41,7 +41,7 @@ if ! ls "$wheels"/llama_cpp_python-"$version"-*.whl >/dev/null 2>&1; then
         pip wheel --quiet --no-deps --no-cache-dir --no-binary llama-cpp-python -w "$wheels.part" "llama-cpp-python==$version"
     rm -rf "$wheels" && mv "$wheels.part" "$wheels"
 fi
-echo "installing into $venv ..." >&2
+echo "installing into $venv (a few minutes) ..." >&2
 pip install --quiet --no-deps --force-reinstall "$wheels"/llama_cpp_python-"$version"-*.whl
 pip install --quiet -e '.[dev]'
 echo "$want" > "$stamp"
