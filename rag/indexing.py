@@ -9,20 +9,17 @@ from dataclasses import dataclass, field
 from dataclasses import replace as replace_
 from pathlib import Path
 
-import numpy as np
-
 from rag import dense, read, split
 from rag.changes import Changes, Live, compare, look, refuse_empty, refuse_mixture
 from rag.mending import mend
 from rag.records import Document, Embedder, Skipped
 from rag.sandbox import DEFAULT_LIMITS, ParseLimits, Sandbox
 from rag.similar import near
-from rag.split import embedding_text
+from rag.staging import Staging
 from rag.store import IndexedFile, Store, is_index, open_index
 from rag.writing import Writer, locked, open_to_write
 
 Progress = Callable[[str, int, int], None]
-_BATCH = 256  # texts embedded at a time: bounds memory, and how long Ctrl-C waits
 _EACH = 100  # so many new documents are compared with all others one by one, more all at once
 
 
@@ -128,8 +125,7 @@ def _run(
     store.discard(c for c, made in store.contents(live=False).items() if made != recipe)
     has = {c for c, made in store.contents(live=True).items() if made == recipe}
     staged = set(store.contents(live=False))
-    embedder: Embedder | None = None
-    embedded = 0
+    staging = Staging(store, open_embedder, recipe=recipe)
     looked = compare(
         changes, live, roots=roots, recipe=recipe, max_bytes=max_bytes, sandbox=sandbox,
         stored=store.document_at,
@@ -142,9 +138,9 @@ def _run(
         if content in staged:
             store.restore(content, document.text)
         elif content not in has or _again(live.get(path), content):
-            embedder = embedder or open_embedder()
-            embedded += _stage(store, document, embedder, recipe)
+            staging.add(document)
             staged.add(content)
+    staging.flush()
     if not changes.files:
         refuse_empty(roots, changes.skipped)
     wanted = {file.content for file in [*live.values(), *changes.files.values()]}
@@ -157,7 +153,9 @@ def _run(
         store.touch(changes.touched)
     dense.refresh(store)
     tell("", len(changes.inputs), len(changes.inputs))
-    report = replace_(_report(changes, live), generation=store.generation, embedded=embedded)
+    report = replace_(
+        _report(changes, live), generation=store.generation, embedded=staging.embedded
+    )
     return replace_(
         report, counts=store.counts(), copies=_copies(store), mended=damage,
         near_duplicates=_near(store, list(new)),
@@ -262,27 +260,6 @@ def _near(store: Store, paths: list[str]) -> tuple[tuple[str, str, float], ...]:
         for one, other, alike in pairs
         if one in names and other in names and (one in mine or other in mine)
     )
-
-
-def _stage(store: Writer, document: Document, embedder: Embedder, recipe: str) -> int:
-    """Split, embed and store one document; returns how many texts were embedded."""
-    parts = split.split(document, count=embedder.count, max_tokens=embedder.max_tokens)
-    title = parts.description.title
-    texts = [embedding_text(passage, title) for passage in parts.passages]
-    texts += [s.clean for passage in parts.passages for s in passage.sentences]
-    vectors = np.concatenate(
-        [np.zeros((0, embedder.dimension), dtype=np.float32)]
-        + [embedder.embed(texts[at : at + _BATCH]) for at in range(0, len(texts), _BATCH)]
-    )
-    count = len(parts.passages)
-    store.stage(
-        document,
-        parts,
-        recipe=recipe,
-        passage_vectors=vectors[:count],
-        sentence_vectors=vectors[count:],
-    )
-    return len(texts)
 
 
 def resolved(roots: list[Path], live: Live) -> list[Path]:

@@ -55,7 +55,8 @@ MAY_IMPORT = {
     "soundness": "errors sums store writing dense",
     "mending": "errors files store writing similar soundness",
     "changes": "records errors formats find sandbox read sums store",
-    "indexing": "records sandbox read split sums store writing similar dense mending changes",
+    "staging": "records split writing",
+    "indexing": "records sandbox read split store writing similar dense mending changes staging",
     "watching": "errors store indexing",
     # story 2, a question's
     "scope": "records errors terminal",

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 from conftest import SEEDS, IndexBuilder
 
+from rag import staging
 from rag.dense import FILE
 from rag.embed import HashEmbedder
 from rag.errors import IndexBusy, IndexUnusable, InputUnreadable
 from rag.indexing import IndexReport, build_index
-from rag.records import Embedder, Skipped
+from rag.records import Embedder, FloatMatrix, Skipped
 from rag.store import DATABASE, Store, open_index
 from rag.writing import writing
 
@@ -268,11 +269,13 @@ def test_another_embedder_embeds_all_of_it_or_nothing(
 WORKER = """
 import os, signal, sys
 from pathlib import Path
+from rag import staging
 from rag.dense import FILE
 from rag.embed import HashEmbedder
 from rag.indexing import build_index
 
 documents = int(sys.argv[3])
+staging._BATCH = 3  # a document of these tests: each is staged alone
 
 def progress(path, done, total):
     if done == documents:
@@ -345,9 +348,10 @@ def test_a_run_killed_with_all_of_it_staged_needs_no_embedder(tmp_path: Path) ->
 
 
 def test_what_another_embedder_staged_is_never_published(
-    docs: Path, tmp_path: Path, build: IndexBuilder
+    docs: Path, tmp_path: Path, build: IndexBuilder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build(docs)
+    monkeypatch.setattr(staging, "_BATCH", 1)
 
     def stop(path: str, done: int, total: int) -> None:
         if done == 2:
@@ -403,4 +407,30 @@ def test_odd_documents_are_indexed_or_skipped_but_never_stop_the_run(
         "经济增长。",
         "关系很好。",
     ]
+    store.close()
+
+
+def test_small_documents_are_embedded_together(tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    class Counted(HashEmbedder):
+        def embed(self, texts: list[str]) -> FloatMatrix:
+            calls.append(len(texts))
+            return super().embed(texts)
+
+    docs = write(tmp_path / "docs", *(f"d{number:03}" for number in range(100)))
+    report = build_index(
+        [docs], folder=tmp_path / "index", open_embedder=Counted, embedder_name="hash",
+        max_bytes=10**6,
+    )  # fmt: skip
+    assert sum(calls) == report.embedded == 300
+    assert len(calls) == 3, "256, then 2 of the same document, and the rest"
+    store = open_index(tmp_path / "index")
+    embedder = HashEmbedder()
+    for document in store.documents():
+        (passage,) = store.passage_ids([document.id])
+        _, vectors = store.passage_vectors(int(passage), int(passage))
+        texts = [f"{other.title}\n{store.text(other.id)}" for other in store.documents()]
+        nearest = vectors @ embedder.embed(texts).T
+        assert store.documents()[int(nearest.argmax())] == document, "its own vectors"
     store.close()
