@@ -43,6 +43,7 @@ NOT_ASKED = "the cited text does not answer exactly this question"
 # tokens. Chosen on bench/sets/nearmiss.jsonl, see docs/experiments.md.
 _BIAS, _STATED, _JUDGED, _FLUENT = -1.1, 1.0, 0.5, 2.0
 _SUREST = 3.0  # log odds that the judge of finished claims hardly ever exceeds
+_UNSUREST = -1.0  # and seldom falls below: of 77 claims 3, each of which was withheld anyway
 # The judge withheld right answers to parts of a question: it is not asked about them. What it would
 # have to say leaves the decision to the other two.
 _NEUTRAL = 2.2
@@ -245,10 +246,14 @@ class Engine:
                     said.dropped.append(Claim(text, (), "unsupported", score, support_.reason))
                     continue
                 if len(said.claims) == known:
-                    judged = _NEUTRAL
-                    if not several:
+                    judged, fluent = _NEUTRAL, self._fluency()
+                    least = _probability(stated, judged=_UNSUREST, fluent=fluent)
+                    # Reading a judgement takes two seconds: not where it could change nothing. With
+                    # a threshold of 0 answers are made to choose one, and all of it is wanted.
+                    sure = 0 < limits.answer_threshold <= least
+                    if not several and not sure:
                         judged = self._judged(question, prompt.evidence, text, support_)
-                    answerability = _probability(stated, judged=judged, fluent=self._fluency())
+                    answerability = _probability(stated, judged=judged, fluent=fluent)
                     if answerability < limits.answer_threshold:
                         said.dropped.append(Claim(text, (), "unsupported", score, NOT_ASKED))
                         break

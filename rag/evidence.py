@@ -17,7 +17,9 @@ from rag.store import Store
 from rag.words import open_quotation, terms
 
 _MIN_WORDS = 4
-_TAIL = 0.6  # what is worth less of the best is not read: it costs time and distracts
+_TAIL = 0.65  # what is worth less of the best is not read: it costs time and distracts
+_BEST = 3  # so many are read however long they are; of others what fits in with them
+_ENOUGH = 900  # code points: about 200 tokens, three seconds of reading
 _TWIN = 0.6  # a sentence joins the one that it leans on if it is worth so much of it
 _MAX_LEAD_WORDS = 45
 _MAX_LEAD_SENTENCES = 4
@@ -87,6 +89,7 @@ def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) 
                 scored.append((cosine + words + place, hit, at, cosine))
     scored.sort(key=lambda entry: (-entry[0], entry[1].passage_id, entry[2]))
     chosen: list[Evidence] = []
+    length = 0
     for score, hit, at, cosine in scored:
         sentence, document = hit.passage.sentences[at], hit.document.id
         lead = _lead(hit, at, store)
@@ -115,7 +118,11 @@ def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) 
             if score >= _TWIN * chosen[twin].score:
                 chosen[twin] = replace(item, score=chosen[twin].score)
         elif len(chosen) < limit and score >= _TAIL * scored[0][0]:
-            chosen.append(item)
+            length += len(item.shown)
+            if len(chosen) < _BEST or length <= _ENOUGH:
+                chosen.append(item)
+            else:
+                length -= len(item.shown)
     if _OF_THE_DOCUMENT.search(query.text):
         heads = _heads(hits, store=store)
         return [*heads, *chosen][: max(limit, len(heads))]
