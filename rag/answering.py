@@ -7,16 +7,25 @@ things takes the walk once for each; a later one goes on with the answer to thos
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from rag.answerability import NEUTRAL, SUREST, UNSUREST, probability
 from rag.citing import Citations, cited, claim_text, without_given_time
-from rag.compose import ANSWER_OPENING, JUDGEMENT, NO, YES, compose, compose_judgement
+from rag.compose import (
+    ANSWER_OPENING,
+    JUDGEMENT,
+    NO,
+    YES,
+    compose,
+    compose_description,
+    compose_judgement,
+)
 from rag.dense import DenseIndex
 from rag.evidence import other_side, select_evidence
+from rag.hops import MAX_HOPS, description_at, leaves_a_question, meant
 from rag.parts import Part, split_question
 from rag.records import (
     Answer,
@@ -28,25 +37,15 @@ from rag.records import (
     Hit,
     Prompt,
     Retrieved,
-    Stats,
 )
 from rag.retrieve import Query, expand, make_query, retrieve
+from rag.said import Said, Verifier
 from rag.scope import EVERYTHING, Scope
 from rag.store import Store
-from rag.verify import Span, Support, out_of_kind, spans_of, support
-from rag.words import terms
+from rag.verify import Span, Support, of_another, out_of_kind
 
 REFUSAL = "The documents do not answer this."
 NOT_ASKED = "the cited text does not answer exactly this question"
-# The logit of "the documents answer this": the model's yes before it answers, its yes to the
-# finished claim beside the text that is cited for it, and the mean log probability of the answer's
-# tokens. Chosen on bench/sets/nearmiss.jsonl, see docs/experiments.md.
-_BIAS, _STATED, _JUDGED, _FLUENT = -1.1, 1.0, 0.5, 2.0
-_SUREST = 3.0  # log odds that the judge of finished claims hardly ever exceeds
-_UNSUREST = -1.0  # and seldom falls below: of 77 claims 3, each of which was withheld anyway
-# The judge withheld right answers to parts of a question: it is not asked about them. What it would
-# have to say leaves the decision to the other two.
-_NEUTRAL = 2.2
 _NEAREST = 3
 _ASKS_WHY = re.compile(r"\b(?:why|reasons?|causes?|what (?:led|caused|made))\b", re.IGNORECASE)
 _CONJUNCTION = re.compile(r"^(?:But|And|However|Yet|So|Also|Finally|Moreover),?\s+")
@@ -159,10 +158,12 @@ class Engine:
         """
         ready = prepared or self.prepare(question, standalone=standalone)
         started = time.perf_counter() - ready.retrieve_ms / 1000
-        said = _Said(Citations(self.store), on_claim)
+        said = Said(Citations(self.store), on_claim)
         for number, part in enumerate(ready.parts):
             found = self._find_next(part, said) if number else ready.first
             self._answer_part(part, found, said, whole=ready)
+        if not said.claims and len(ready.parts) == 1:
+            self._by_hops(ready.first.asked, said)
         ended = time.perf_counter()
         return Answer(
             question=question,
@@ -198,7 +199,7 @@ class Engine:
         evidence = select_evidence(query, hits, store=self.store, limit=self.limits.evidence)
         return Found(asked or query.text, query, tuple(hits), tuple(evidence))
 
-    def _find_next(self, part: Part, said: _Said) -> Found:
+    def _find_next(self, part: Part, said: Said) -> Found:
         """The same for a later part: one that leans on what was said is searched with it."""
         if not part.leans:
             return self._find(part.text)
@@ -208,9 +209,8 @@ class Engine:
                 return self._find(text, asked=expand(part.text, self.store.acronyms()))
         return self._find(part.text)
 
-    def _answer_part(self, part: Part, found: Found, said: _Said, *, whole: Prepared) -> None:
+    def _answer_part(self, part: Part, found: Found, said: Said, *, whole: Prepared) -> None:
         """Answer one part of a question and take down what came of it."""
-        limits = self.limits
         several = len(whole.parts) > 1
         # A later part is answered by going on with the answer to those before: the whole question
         # is asked, of what was found for this part. Where it asks the same of another, that one
@@ -219,51 +219,119 @@ class Engine:
         if begun or part.leans:
             question = expand(whole.asked, self.store.acronyms())
         if begun and part.of:
-            opens = f" {part.of[0].upper()}{part.of[1:]}"
+            opens = f"{part.of[0].upper()}{part.of[1:]}"
+        most = self.limits.max_claims
+        if not self._write(
+            question, found, said, begun=begun, opens=opens, several=several,
+            sentences=-(-most // 2) if several else most,
+        ):  # fmt: skip
+            said.unanswered.append(part.text)
+        said.asked = found.asked
+
+    def _by_hops(self, asked: str, said: Said) -> None:
+        """Find out whom or what a question only describes, and ask it of that one.
+
+        All of it holds or none: each step is checked like any answer, and the last must rest on a
+        text that names what was found.
+        """
+        trial, question, one = said.trial(), asked, ""
+        for _ in range(MAX_HOPS):
+            description = self._description(question)
+            if not description:
+                break
+            opens = f"{description[0].upper()}{description[1:]} is"
+            found = self._find(f"Who or what is {description}?")
+            one = ""
+            if self._write(found.asked, found, trial, opens=opens, sentences=1):
+                one = meant(trial.claims[-1].text, description)
+            # One text must speak of both: a claim may rest on two.
+            if not (one and trial.speaks_of(one, description)):
+                one = ""
+                break
+            question = question.replace(description, one, 1)
+        held = False
+        if one:
+            hops = len(trial.claims)
+            found = self._find(question)
+            self._write(found.asked, found, trial, sentences=self.limits.max_claims)
+            held = len(trial.claims) > hops and trial.speaks_of(one)
+        said.take(trial, held=held)
+
+    def _description(self, question: str) -> str:
+        """The innermost description of a question, or "" where nothing has to be found out."""
+        at = description_at(question)
+        if at is None:
+            return ""
+        words = question[at:].rstrip(" ?").split(" ")
+        begun, rest = " ".join(words[:2]), "".join(f" {word}" for word in words[2:])
+        prompt = compose_description(question, begun, generator=self.generator)
+        whole = (begun + self.generator.copy(prompt, rest)).rstrip(" ,") if rest else begun
+        return whole if leaves_a_question(question, whole) else ""
+
+    def _write(
+        self,
+        question: str,
+        found: Found,
+        said: Said,
+        *,
+        begun: str = "",
+        opens: str = "",
+        several: bool = False,
+        sentences: int,
+    ) -> bool:
+        """Answer a question from what was found; returns whether anything holds.
+
+        Args:
+            question: What is asked.
+            found: Of what it is asked.
+            said: Takes down what comes of it.
+            begun: What was answered before, to go on with.
+            opens: The words that the next sentence begins with.
+            several: Whether it asks several things; then a claim may be half of an answer.
+            sentences: At most so many.
+        """
+        limits = self.limits
+        opening = f"{begun} {opens}" if opens else begun
         prompt = compose(
             question,
             list(found.evidence),
             generator=self.generator,
             answer_tokens=limits.max_answer_tokens
-            + len(self.generator.tokenize(begun + opens, special=False)),
+            + len(self.generator.tokenize(opening, special=False)),
         )
         reused = self.generator.read(prompt)
         stated = self.generator.log_odds(YES, NO)
         # The most that a judgement could make of it; if that is too little, nothing is written.
-        answerability = _probability(stated, judged=_SUREST, fluent=0.0) if prompt.evidence else 0.0
+        answerability = probability(stated, judged=SUREST, fluent=0.0) if prompt.evidence else 0.0
         known = len(said.claims)
         if answerability >= limits.answer_threshold:
-            sentences = self.generator.sentences(
-                ANSWER_OPENING + begun + opens,
-                max_tokens=limits.max_answer_tokens,
-                limit=-(-limits.max_claims // 2) if several else limits.max_claims,
+            written = self.generator.sentences(
+                ANSWER_OPENING + opening, max_tokens=limits.max_answer_tokens, limit=sentences
             )
             if opens:
-                sentences = _opened(opens.strip(), sentences)
-            for text, support_ in self._checked(sentences, found, prompt, several=several):
+                written = _opened(opens, written)
+            for text, support_ in self._checked(written, found, prompt, several=several):
                 score = round(support_.score, 4)
                 if support_.reason:
                     said.dropped.append(Claim(text, (), "unsupported", score, support_.reason))
                     continue
                 if len(said.claims) == known:
-                    judged, fluent = _NEUTRAL, self._fluency()
-                    least = _probability(stated, judged=_UNSUREST, fluent=fluent)
+                    judged, fluent = NEUTRAL, self._fluency()
+                    least = probability(stated, judged=UNSUREST, fluent=fluent)
                     # Reading a judgement takes two seconds: not where it could change nothing. With
                     # a threshold of 0 answers are made to choose one, and all of it is wanted.
                     sure = 0 < limits.answer_threshold <= least
                     if not several and not sure:
                         judged = self._judged(question, prompt.evidence, text, support_)
-                    answerability = _probability(stated, judged=judged, fluent=fluent)
+                    answerability = probability(stated, judged=judged, fluent=fluent)
                     if answerability < limits.answer_threshold:
                         said.dropped.append(Claim(text, (), "unsupported", score, NOT_ASKED))
                         break
                 said.add(text, support_.spans, score)
-        if len(said.claims) == known:
-            said.unanswered.append(part.text)
-        said.asked = found.asked
         said.answerability.append(answerability)
         said.hits |= {hit.passage_id: hit for hit in found.hits if hit.passage_id not in said.hits}
         said.count(prompt, reused, self.generator)
+        return len(said.claims) > known
 
     def _judged(
         self, question: str, evidence: tuple[Evidence, ...], claim: str, found: Support
@@ -285,7 +353,10 @@ class Engine:
     ) -> Iterator[tuple[str, Support]]:
         """What the model writes, sentence by sentence, each with what supports it."""
         question, evidence = found.asked, prompt.evidence
-        check = _Verifier(self, prompt.question, evidence)
+        check = Verifier(
+            prompt.question, evidence, store=self.store, embedder=self.embedder,
+            threshold=self.limits.support_threshold,
+        )  # fmt: skip
         said: list[str] = []
         supported: list[tuple[str, Support]] = []
         for sentence in sentences:
@@ -297,7 +368,8 @@ class Engine:
             if kept != text:
                 text, support_ = kept, check(kept)
             if not supported and not support_.reason:
-                support_ = replace(support_, reason=out_of_kind(question, text))
+                another = "" if several else of_another(question, support_.spans)
+                support_ = replace(support_, reason=out_of_kind(question, text) or another)
             said.append(text)
             if not support_.reason:
                 supported.append((text, support_))
@@ -329,79 +401,7 @@ def _opened(words: str, sentences: Iterator[str]) -> Iterator[str]:
         words = ""
 
 
-def _probability(stated: float, *, judged: float, fluent: float) -> float:
-    """The probability, 0 to 1, that the documents answer."""
-    logit = _BIAS + _STATED * stated + _JUDGED * judged + _FLUENT * fluent
-    return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
-
-
 def _shown(span: Span, evidence: tuple[Evidence, ...]) -> str:
     """A cited text as the model was shown it: with the sentence before, where it needs that."""
     whole = (e.shown for e in evidence if e.document.id == span.document.id)
     return next((text for text in whole if span.clean in text), span.clean)
-
-
-class _Said:
-    """What has come of a question so far."""
-
-    def __init__(
-        self, book: Citations, on_claim: Callable[[Claim, tuple[Citation, ...]], None] | None
-    ) -> None:
-        self.book = book
-        self.claims: list[Claim] = []
-        self.dropped: list[Claim] = []
-        self.unanswered: list[str] = []
-        self.asked = ""  # the part before
-        self.hits: dict[int, Hit] = {}
-        self.answerability: list[float] = []
-        self.stats = Stats()
-        self.first_token_at = 0.0
-        self._on_claim = on_claim
-
-    def add(self, text: str, spans: tuple[Span, ...], score: float) -> None:
-        """A supported claim; one that was made before is not made again."""
-        if text in (earlier.text for earlier in self.claims):
-            return
-        known = len(self.book.citations)
-        labels = tuple(dict.fromkeys(self.book.label(span) for span in spans))
-        claim = Claim(text, labels, "supported", score)
-        self.claims.append(claim)
-        if self._on_claim:
-            self._on_claim(claim, tuple(self.book.citations[known:]))
-
-    def count(self, prompt: Prompt, reused: int, generator: Generator) -> None:
-        """Add up what a part cost."""
-        self.first_token_at = self.first_token_at or generator.first_token_at
-        self.stats = replace(
-            self.stats,
-            prompt_tokens=self.stats.prompt_tokens + len(prompt.tokens),
-            reused_tokens=self.stats.reused_tokens + reused,
-            answer_tokens=self.stats.answer_tokens + generator.written,
-            evidence_offered=self.stats.evidence_offered + len(prompt.evidence),
-            evidence_dropped=self.stats.evidence_dropped + prompt.dropped,
-        )
-
-
-class _Verifier:
-    """Checks claims against what the model was shown; embeds those texts once, when first asked."""
-
-    def __init__(self, engine: Engine, question: str, evidence: tuple[Evidence, ...]) -> None:
-        self._engine = engine
-        self._question = question
-        self._spans = spans_of(evidence)
-        self._vectors = engine.embedder.embed([span.clean for span in self._spans])
-        self._rarity = engine.store.rarity(
-            term for span in self._spans for term in terms(span.clean)
-        )
-
-    def __call__(self, claim: str) -> Support:
-        engine = self._engine
-        return support(
-            claim,
-            self._spans,
-            question=self._question,
-            claim_vector=engine.embedder.embed([claim[:1000]])[0],
-            span_vectors=self._vectors,
-            rarity=self._rarity,
-            threshold=engine.limits.support_threshold,
-        )

@@ -21,6 +21,10 @@ class Citations:
         self._labels: dict[tuple[int, int, int], int] = {}
         self._texts: dict[int, tuple[str, list[int]]] = {}
 
+    def anew(self) -> Citations:
+        """The same of the same documents, with nothing cited yet."""
+        return Citations(self._store)
+
     def label(self, span: Span) -> int:
         """The number of a span, a new one where it has none yet."""
         key = (span.document.id, span.start, span.end)

@@ -21,6 +21,7 @@ from rag.records import Evidence, Generator, Message, Prompt
 JUDGE, YES, NO = "Stated:", " yes", " no"
 JUDGEMENT = ("yes", "no")
 ANSWER_OPENING = f"{YES}\nAnswer:"
+_OF_ANSWERS = ("answer", "description", "judge")
 _ROLE = re.compile(r"^\[(system|user|assistant)\]\n", re.MULTILINE)
 _MARK = "\ue000{}\ue001"  # private-use characters: no chat template contains them
 _SPLIT = re.compile("\ue000(.*?)\ue001")
@@ -59,7 +60,7 @@ def prompts_digest(*names: str) -> str:
 
     Without names it is those that answers depend on.
     """
-    texts = [_prompt_file(name).read_bytes() for name in names or ("answer", "judge")]
+    texts = [_prompt_file(name).read_bytes() for name in names or _OF_ANSWERS]
     return hashlib.sha256(b"\x00".join(texts)).hexdigest()[:16]
 
 
@@ -125,6 +126,12 @@ def compose_judgement(question: str, text: str, answer: str, *, generator: Gener
     values = {"question": question, "text": text[:_MAX_JUDGED], "answer": answer}
     lines = {field: _one_line(value) for field, value in values.items()}
     return Prompt(_filled("judge", lines, generator), question, ())
+
+
+def compose_description(question: str, begun: str, *, generator: Generator) -> Prompt:
+    """Ask for the whole of a description in a question, of which the first words are given."""
+    pieces = _filled("description", {"question": _one_line(question)}, generator)
+    return Prompt((*pieces, tuple(generator.tokenize(begun, special=False))), question, ())
 
 
 def compose_grading(question: str, reference: str, answer: str, *, generator: Generator) -> Prompt:

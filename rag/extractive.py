@@ -52,6 +52,10 @@ class ExtractiveGenerator:
         """Nothing: without weights there is nothing to write with."""
         return ""
 
+    def copy(self, prompt: Prompt, text: str) -> str:
+        """Nothing: without weights a description has no end."""
+        return ""
+
     def sentences(self, opening: str, *, max_tokens: int, limit: int) -> Iterator[str]:
         """The best pieces of evidence, best first."""
         evidence = self._prompt.evidence if self._prompt else ()

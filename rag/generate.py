@@ -222,6 +222,27 @@ class LlamaGenerator:
             self._decode([token], _JUDGE)
         return ""
 
+    def copy(self, prompt: Prompt, text: str) -> str:
+        """The beginning of a text that it copies after a prompt beside the one that was read.
+
+        All of the text is read at once; the copy ends where the model finds an end likelier than
+        what comes next, at the end of a word.
+        """
+        ids = self.tokenize(text, special=False)[:_READ_TOKENS]
+        self._extend(_JUDGE, prompt, most=_JUDGE_TOKENS - len(ids))
+        ends = [self._c.llama_vocab_eot(self._vocab), self._c.llama_vocab_eos(self._vocab)]
+        self._decode(ids, _JUDGE, all_logits=True)
+        copied = b""
+        for at, token in enumerate(ids):
+            copied += self._piece(token)
+            following = self._piece(ids[at + 1]) if at + 1 < len(ids) else b" "
+            if following[:1].isalnum() or following[:1] > b"\x7f":
+                continue  # in the midst of a word
+            logits = self._logits(at)
+            if at + 1 == len(ids) or max(logits[ends]) > logits[ids[at + 1]]:
+                break
+        return copied.decode("utf-8", "replace")
+
     def log_odds(self, yes: str, no: str) -> float:
         """``logit(first token of yes) - logit(first token of no)`` at this point."""
         logits = self._logits()

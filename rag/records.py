@@ -384,6 +384,13 @@ class Generator(Protocol):
         """
         ...
 
+    def copy(self, prompt: Prompt, text: str) -> str:
+        """The beginning of ``text`` that it copies after a prompt beside the one that was read.
+
+        "" where the backend copies nothing.
+        """
+        ...
+
     def sentences(self, opening: str, *, max_tokens: int, limit: int) -> Iterator[str]:
         """Write after ``opening``, greedily; each sentence is yielded as it closes."""
         ...

@@ -6,6 +6,7 @@ text in a document or a question can talk its way past them:
     numbers    every figure in the claim stands in the text that it mainly rests on
     names      so does every name, unless the question or a title gives it
     subject    whom the claim speaks of, the cited text speaks of too
+    described  whom the claim describes as its question does, the cited text names
     reasons    a text that gives a reason speaks of what the claim explains by it
     negation   a claim that denies something needs a text that does, and the other way round
     words      the claim's words, weighted by rarity, are covered by the cited text
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rag.hops import described_by, repeated
 from rag.records import NEXT, DocumentInfo, Evidence, FloatMatrix
 from rag.words import (
     denied,
@@ -176,6 +178,18 @@ def out_of_kind(question: str, claim: str) -> str:
     return ""
 
 
+def of_another(question: str, cited: tuple[Span, ...]) -> str:
+    """Why texts cannot be about the one whom a question describes, or "".
+
+    "The city where WILM is licensed" is not answered by a passage that never speaks of WILM.
+    """
+    described = described_by(question)
+    known = " ".join(f"{s.clean} {s.context} {s.document.title}" for s in cited)
+    if not described or named(described, known):
+        return ""
+    return f"the cited text does not speak of {', '.join(sorted(described))}"
+
+
 def support(
     claim: str,
     spans: list[Span],
@@ -280,6 +294,12 @@ def _fault(claim: str, cited: list[Span], question: str, signals: Signals) -> st
         return "it denies what the cited text does not deny, or says what the text denies"
     if _unexplained(claim, cited):
         return "the text that gives the reason does not speak of what it explains"
+    # Like a figure, a description belongs to the text that says the rest.
+    near = [span for span in cited if _adjoin(span, cited[0])]
+    known = " ".join(f"{span.clean} {span.document.title}" for span in near)
+    described = {n for n in repeated(question, claim) if not named({n}, known)}
+    if described:
+        return f"the cited text does not name {', '.join(sorted(described))}"
     stranger = _stranger(claim, cited, question)
     return f"the cited text does not say this of {', '.join(sorted(stranger))}" if stranger else ""
 

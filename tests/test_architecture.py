@@ -66,10 +66,14 @@ MAY_IMPORT = {
     "prefixes": "errors files",
     "extractive": "records",
     "generate": "records errors split prefixes extractive",
-    "verify": "records words",
+    "hops": "words",
+    "verify": "records words hops",
     "citing": "records words clean store verify",
     "parts": "",
-    "answering": "records words store dense scope retrieve evidence compose verify citing parts",
+    "answerability": "",
+    "said": "records words store citing verify",
+    "answering": "records words store dense scope retrieve evidence compose verify citing parts"
+    " hops said answerability",
     # what the commands share
     "leaning": "words",
     "followup": "records words compose leaning",

@@ -54,6 +54,9 @@ class Recording:
     def complete(self, prompt: Prompt, *, max_tokens: int, without: Collection[str] = ()) -> str:
         return ""
 
+    def copy(self, prompt: Prompt, text: str) -> str:
+        return text
+
     def sentences(self, opening: str, *, max_tokens: int, limit: int) -> Iterator[str]:
         return iter(())
 

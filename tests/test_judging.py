@@ -71,7 +71,11 @@ def test_the_worked_examples_are_of_both_outcomes_and_change_no_answers() -> Non
     told = [m["content"] for m in MESSAGES if m["role"] == "assistant"]
     assert told.count("yes") == told.count("no") >= 2
     assert "$30 million" in MESSAGES[3]["content"]
-    assert prompts_digest() == prompts_digest("answer", "judge") != prompts_digest("grade")
+    assert (
+        prompts_digest()
+        == prompts_digest("answer", "description", "judge")
+        != prompts_digest("grade")
+    )
 
 
 # -- the local judge ----------------------------------------------------------------------------
