@@ -25,6 +25,8 @@ from rag.store import IndexedFile
 from rag.sums import content_sum
 
 Live = dict[str, IndexedFile]
+# Ends ``IndexedFile.seen`` of a file whose pages without text were recognised, or were to be.
+_RECOGNISED = " ocr"
 _SETTLED_NS = 2_000_000_000  # a file changed so shortly ago may change again within its time stamp
 
 
@@ -41,6 +43,7 @@ class Changes:
         touched: Of these, where only time stamps or the root differ.
         added: Paths that the index does not have.
         changed: Paths that hold another text, or are to be made with another embedder.
+        recognised: Of these and the added, those with pages whose text was recognised.
         unchanged: Paths that hold what they held.
     """
 
@@ -52,6 +55,7 @@ class Changes:
     touched: Live = field(default_factory=dict)
     added: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
+    recognised: list[str] = field(default_factory=list)
     unchanged: int = 0
 
     def moved(self, live: Live) -> dict[str, str]:
@@ -111,16 +115,23 @@ def compare(
         The path that was looked at, and its document where the index does not have that path
         with that content, made so, and no document with its bytes was seen.
     """
+    ocr = sandbox.limits.ocr is not None
     known = {
-        (file.sha256, format_of(PurePosixPath(path).name)): file.content
+        (file.sha256, format_): (file.content, _was_recognised(file))
         for path, file in live.items()
         if file.recipe == recipe
-    }
+        # Without OCR what was recognised stays; with it a PDF that was read without is read again.
+        and ((format_ := format_of(PurePosixPath(path).name)) != "pdf"
+             or not ocr or _was_recognised(file))
+    }  # fmt: skip
     for source in changes.inputs:
         before = live.get(source.path)
         root, seen = _root_of(source, roots), _seen(source)
         current = before is not None and before.recipe == recipe
-        if before and current and seen and before.seen == seen:
+        recognised = before is not None and _was_recognised(before)
+        due = ocr and not recognised and format_of(PurePosixPath(source.path).name) == "pdf"
+        same_file = before and seen and before.seen.removesuffix(_RECOGNISED) == seen
+        if before and current and same_file and not due:
             changes.unchanged += 1
             changes.files[source.path] = before
             if before.root != root:
@@ -132,6 +143,7 @@ def compare(
         )
         if isinstance(outcome, Raw) and (outcome.sha256, outcome.format) not in known:
             outcome = convert(outcome, sandbox)
+        read = isinstance(outcome, Document)
         if isinstance(outcome, Skipped):
             kept = "; its earlier text stays" if before and before.recipe else ""
             changes.skipped.append(Skipped(outcome.path, outcome.reason + kept))
@@ -146,12 +158,15 @@ def compare(
                 continue
             outcome = replace_(stored(source.path), sha256=before.sha256)
         if isinstance(outcome, Raw):
-            content = known[outcome.sha256, outcome.format]
+            content, recognised = known[outcome.sha256, outcome.format]
         else:
             content = content_sum(outcome)
-            known[outcome.sha256, outcome.format] = content
+            if read:
+                recognised = ocr and outcome.format == "pdf"
+            known[outcome.sha256, outcome.format] = content, recognised
             if outcome.warning:
                 changes.warnings.append(Skipped(source.path, outcome.warning))
+        seen += _RECOGNISED if recognised else ""
         file = IndexedFile(root, outcome.sha256, content, seen, recipe)
         changes.files[source.path] = file
         document = None if isinstance(outcome, Raw) else outcome
@@ -163,7 +178,13 @@ def compare(
             yield source.path, None
             continue
         (changes.changed if before else changes.added).append(source.path)
+        if document and any(place.ocr for place in document.places):
+            changes.recognised.append(source.path)
         yield source.path, document
+
+
+def _was_recognised(file: IndexedFile) -> bool:
+    return file.seen.endswith(_RECOGNISED)
 
 
 def _says_the_same(new: Document, old: Document) -> bool:

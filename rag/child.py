@@ -1,7 +1,8 @@
 """The process that parses untrusted files: it may read its own libraries and nothing else.
 
 It takes requests from its standard input and answers on its standard output, each a length of
-eight bytes and so much JSON; a request is followed by the bytes of the file.
+eight bytes and so much JSON; a request is followed by the bytes of the file. Before the answer it
+may say which page it recognises.
 """
 
 from __future__ import annotations
@@ -15,10 +16,16 @@ import signal
 import struct
 import sys
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    from rag.converted import Picture, Recognise
+    from rag.ocr import Tesseract
 
 LENGTH = struct.Struct(">Q")
+PAGE = b"page "  # begins what is sent before the answer: which page is being recognised
 _OUT_OF_MEMORY = b'{"memory": true}'
 _LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64", "/etc/ld.so.cache")
 _REFUSED = frozenset(
@@ -30,28 +37,59 @@ _OPENING = frozenset(("open", "os.listdir", "os.scandir"))
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
-def serve(*, memory: int, cpu_seconds: int) -> None:
+def serve(*, memory: int, cpu_seconds: int, folder: str = "") -> None:
     """Answer requests until there are no more.
 
     Args:
         memory: Bytes of address space.
         cpu_seconds: Processor time for each file; more of it ends the process (SIGXCPU).
+        folder: One that may be read too: the data of text recognition.
     """
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer
-    confine(memory=memory)
+    confine(memory=memory, folder=folder)
     while len(head := requests.read(LENGTH.size)) == LENGTH.size:
         request = json.loads(requests.read(LENGTH.unpack(head)[0]))
         data = requests.read(request.pop("bytes"))
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        spent = math.ceil(used.ru_utime + used.ru_stime)
-        _, most = resource.getrlimit(resource.RLIMIT_CPU)
-        until = spent + cpu_seconds
-        until = until if most == resource.RLIM_INFINITY else min(until, most)
-        resource.setrlimit(resource.RLIMIT_CPU, (until, most))
+        _allow(cpu_seconds)
+        ocr = request.pop("ocr")
+        if ocr:
+            request["recognise"] = _recogniser(answers, ocr, cpu_seconds)
         if not _answer(answers, data, request):
             return
+
+
+def _allow(cpu_seconds: int) -> None:
+    """Processor time from now on."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    until = math.ceil(used.ru_utime + used.ru_stime) + cpu_seconds
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    until = until if most == resource.RLIM_INFINITY else min(until, most)
+    resource.setrlimit(resource.RLIMIT_CPU, (until, most))
+
+
+def _recogniser(answers: BinaryIO, ocr: dict[str, Any], cpu_seconds: int) -> Recognise:
+    """Reads pages, each with processor time of its own, and says which it begins."""
+
+    def recognise(picture: Picture, page: int, pages: int) -> str:
+        _send(answers, b"%s%d %d" % (PAGE, page, pages))
+        _allow(cpu_seconds + 2 * int(ocr["page_seconds"]))  # it may be read twice
+        return _tesseract(**ocr).read(picture)
+
+    return recognise
+
+
+@lru_cache(maxsize=1)
+def _tesseract(**ocr: Any) -> Tesseract:
+    from rag.ocr import OcrModel, Tesseract
+
+    return Tesseract(OcrModel(**ocr))
+
+
+def _send(answers: BinaryIO, payload: bytes) -> None:
+    answers.write(LENGTH.pack(len(payload)) + payload)
+    answers.flush()
 
 
 def _answer(answers: BinaryIO, data: bytes, request: dict[str, Any]) -> bool:
@@ -72,12 +110,11 @@ def _answer(answers: BinaryIO, data: bytes, request: dict[str, Any]) -> bool:
         payload = json.dumps(reply, ensure_ascii=False).encode("utf-8", "replace")
     except MemoryError:
         payload = _OUT_OF_MEMORY
-    answers.write(LENGTH.pack(len(payload)) + payload)
-    answers.flush()
+    _send(answers, payload)
     return payload != _OUT_OF_MEMORY
 
 
-def confine(*, memory: int) -> None:
+def confine(*, memory: int, folder: str = "") -> None:
     """Give up for good what parsing does not need: memory, files, network, other processes.
 
     Limits hold everywhere; Landlock (Linux 5.13) also binds code that is not Python's. The audit
@@ -92,7 +129,7 @@ def confine(*, memory: int) -> None:
             resource.setrlimit(limit, (value, value))
         except (ValueError, OSError):  # macOS knows no limit of the address space
             continue
-    readable = [str(Path(__file__).parent), *_LIBRARIES, *(path for path in sys.path if path)]
+    readable = [str(Path(__file__).parent), *_LIBRARIES, *filter(None, [folder, *sys.path])]
     readable = [os.path.realpath(path) for path in readable if Path(path).exists()]
     if sys.platform == "linux":
         _landlock(readable)

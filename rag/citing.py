@@ -52,6 +52,7 @@ class Citations:
             quote=text[span.start : span.end],
             also_in=document.also_in,
             place=place.label if place else "",
+            ocr=place.ocr if place else False,
         )
 
 

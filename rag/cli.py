@@ -77,6 +77,9 @@ def index(
     gitignore: Annotated[
         bool, typer.Option("--gitignore/--no-gitignore", help="Obey .gitignore files.")
     ] = True,
+    ocr: Annotated[
+        bool | None, typer.Option("--ocr/--no-ocr", help="Recognise the text of scanned pages.")
+    ] = None,
     index_dir: flags.IndexFlag = None,
     embedder: flags.EmbedderFlag = None,
     config: flags.ConfigFlag = None,
@@ -85,7 +88,7 @@ def index(
     offline: flags.OfflineFlag = None,
 ) -> None:
     """Build or refresh the index."""
-    settings = flags.settings(config, index=index_dir, embedder=embedder, offline=offline)
+    settings = flags.settings(config, index=index_dir, embedder=embedder, offline=offline, ocr=ocr)
     from rag.indexing import IndexReport, build_index, preview_index
     from rag.opening import embedder_name, load_embedder, model_path, parse_limits
     from rag.render import index_json, index_text
@@ -97,7 +100,7 @@ def index(
     consent = console.consent(quiet=quiet or as_json)
 
     def run(roots: list[Path], *, check: bool = False) -> IndexReport:
-        with console.progress("indexing", quiet=quiet or as_json) as tell:
+        with console.progress("indexing", quiet=quiet or as_json, named=True) as tell:
             return build_index(
                 roots,
                 folder=folder,

@@ -52,6 +52,9 @@ class Settings:
         parse_cpu_seconds: Processor time for parsing a file.
         parse_wall_seconds: Time on the clock for parsing a file.
         json_text_field: The field of JSON objects that holds their text.
+        ocr: Recognise the text of scanned pages (extra: ocr).
+        ocr_languages: What they are written in, as Tesseract names it, joined by ``+``.
+        ocr_page_seconds: Time on the clock for recognising a page.
     """
 
     corpus: str = "seeds"
@@ -74,6 +77,9 @@ class Settings:
     parse_cpu_seconds: int = _bounded(60, 1, 86400)
     parse_wall_seconds: int = _bounded(240, 1, 86400)
     json_text_field: str = "text"
+    ocr: bool = False
+    ocr_languages: str = "eng"
+    ocr_page_seconds: int = _bounded(120, 1, 3600)
 
 
 def load(

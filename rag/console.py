@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
+from rag.terminal import printable
+
+_LABEL = 60  # columns
+
 if TYPE_CHECKING:
     from rag.opening import Consent
 
@@ -43,34 +47,40 @@ def consent(*, quiet: bool) -> Consent:
 
 @contextmanager
 def progress(
-    what: str, *, quiet: bool, unit: str = "files", pace: bool = False
+    what: str, *, quiet: bool, unit: str = "files", pace: bool = False, named: bool = False
 ) -> Iterator[Callable[[str, int, int], None]]:
     """A bar on a terminal; elsewhere a line now and then, so that logs show life.
 
     The bar appears with the first report, so that what comes before it may ask and say things.
     With ``pace`` rate and time left are told too, counted from the first report on: what an
-    earlier run did says nothing of this one's speed.
+    earlier run did says nothing of this one's speed. With ``named`` what each report is about is
+    told as well.
     """
     if quiet:
         yield lambda *_: None
         return
     speed = _Pace() if pace else None
     if not sys.stderr.isatty():
-        yield _plain_progress(what, unit, speed)
+        yield _plain_progress(what, unit, speed, named=named)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}")]
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[state]}", markup=False),
+    ]
     if not pace:
         columns.append(TimeRemainingColumn())
     bar = Progress(*columns, console=Console(stderr=True), transient=True)
     task = bar.add_task(what, total=None, state="")
 
-    def tell(_label: str, done: int, total: int) -> None:
+    def tell(label: str, done: int, total: int) -> None:
         state = f"{done / 1e6:,.0f}/{total / 1e6:,.0f} MB" if unit == "bytes" else (
             f"{done:,}/{total:,} {unit}")  # fmt: skip
         state += speed(done, total, time.monotonic()) if speed else ""
+        state += _named(label) if named else ""
         bar.start()
         bar.update(task, completed=done, total=total, state=state)
 
@@ -80,17 +90,26 @@ def progress(
         bar.stop()
 
 
-def _plain_progress(what: str, unit: str, speed: _Pace | None) -> Callable[[str, int, int], None]:
+def _named(label: str) -> str:
+    """What a report is about, its end where it is long: there stand file name and page."""
+    label = " ".join(printable(label).split())
+    return f" · {label if len(label) <= _LABEL else f'…{label[-_LABEL:]}'}" if label else ""
+
+
+def _plain_progress(
+    what: str, unit: str, speed: _Pace | None, *, named: bool
+) -> Callable[[str, int, int], None]:
     last = time.monotonic()
 
-    def tell(_label: str, done: int, total: int) -> None:
+    def tell(label: str, done: int, total: int) -> None:
         nonlocal last
         now = time.monotonic()
         pace = speed(done, total, now) if speed else ""
         if now - last > 5:
             last = now
             scale, name = (1e6, "MB") if unit == "bytes" else (1, unit)
-            note(f"{what}: {done / scale:,.0f} of {total / scale:,.0f} {name}{pace}")
+            about = _named(label) if named else ""
+            note(f"{what}: {done / scale:,.0f} of {total / scale:,.0f} {name}{pace}{about}")
 
     return tell
 

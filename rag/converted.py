@@ -7,7 +7,8 @@ columns, so that it can be cited alone. Everything else is a paragraph between e
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from rag.records import Place
 
@@ -41,6 +42,31 @@ class Converted:
     text: str
     places: tuple[Place, ...]
     about: About
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A page as it is seen.
+
+    Attributes:
+        pixels: One byte each, 0 is black, row by row.
+        width: Pixels in a row.
+        height: Rows.
+        dpi: Pixels in an inch.
+    """
+
+    pixels: bytes
+    width: int
+    height: int
+    dpi: int
+
+    def turned(self) -> Picture:
+        """The same upside down."""
+        return replace(self, pixels=self.pixels[::-1])
+
+
+# Picture, its page and the number of pages -> text, "" where there is none.
+Recognise = Callable[[Picture, int, int], str]
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from rag.config import Settings
 from rag.errors import IndexBusy, IndexUnusable, ModelUnusable, RagError
 from rag.generate import cores
 from rag.opening import check_embedder, embedder_name
+from rag.records import READ_BY_OCR
 from rag.similar import near
 from rag.soundness import SMALL, problems, size, word_problems
 from rag.store import Store, open_index
@@ -52,6 +53,7 @@ class IndexState:
         written: When it was last written, UTC.
         copies: Files that hold a text that stands in another already.
         near_duplicates: Two paths and the share of sentences they have in common.
+        recognised: Documents with pages whose text was recognised (OCR).
     """
 
     folder: str
@@ -65,6 +67,7 @@ class IndexState:
     written: str = ""
     copies: int = 0
     near_duplicates: tuple[tuple[str, str, float], ...] = ()
+    recognised: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,15 @@ class Finding:
     what: str
     hint: str = ""
     exit_code: int = 1
+
+
+def _recognised(store: Store) -> int:
+    rows = store.rows(
+        "SELECT count(DISTINCT document_id) FROM places JOIN documents ON id = document_id"
+        " WHERE live AND page IS NOT NULL AND substr(label, -length(?1)) = ?1",
+        READ_BY_OCR,
+    )
+    return int(rows[0][0])
 
 
 def index_status(settings: Settings, *, check: bool = False) -> IndexState:
@@ -110,6 +122,7 @@ def index_status(settings: Settings, *, check: bool = False) -> IndexState:
             else "the structure; every row: rag status --check",
             written=store.meta("written"),
             copies=len(store.files()) - counts["documents"],
+            recognised=_recognised(store),
             near_duplicates=tuple(
                 (names[one], names[other], alike)
                 for one, other, alike in near(store)

@@ -30,6 +30,7 @@ class IndexReport:
     Attributes:
         moved: Old and new path of what has the same text at another place.
         warnings: Documents of which this run could not read a part, and why.
+        recognised: Of the added and changed, those of which it recognised pages (OCR).
         copies: First path and the others, of each text that stands at several.
         near_duplicates: Two paths and the share of sentences they have in common, of pairs with a
             document that is new or changed.
@@ -46,6 +47,7 @@ class IndexReport:
     unchanged: int = 0
     skipped: tuple[Skipped, ...] = ()
     warnings: tuple[Skipped, ...] = ()
+    recognised: tuple[str, ...] = ()
     embedded: int = 0
     counts: dict[str, int] = field(default_factory=dict)
     copies: tuple[tuple[str, ...], ...] = ()
@@ -130,8 +132,15 @@ def _run(
         changes, live, roots=roots, recipe=recipe, max_bytes=max_bytes, sandbox=sandbox,
         stored=store.document_at,
     )  # fmt: skip
+    done, inputs = 0, changes.inputs
+
+    def on_page(page: int, pages: int) -> None:
+        tell(f"{inputs[done].path}: page {page} of {pages} by OCR", done, len(inputs))
+
+    sandbox.on_page = on_page
     for number, (path, document) in enumerate(looked):
-        tell(path, number, len(changes.inputs))
+        tell(path, number, len(inputs))
+        done = number + 1
         if document is None:
             continue
         content = changes.files[path].content
@@ -238,6 +247,7 @@ def _report(changes: Changes, live: Live) -> IndexReport:
         unchanged=changes.unchanged,
         skipped=tuple(changes.skipped),
         warnings=tuple(changes.warnings),
+        recognised=tuple(changes.recognised),
         lost=tuple(p for p in changes.gone if p not in moved and not live[p].recipe),
     )
 

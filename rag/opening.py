@@ -13,6 +13,7 @@ from rag.compose import prompts_digest
 from rag.config import Settings
 from rag.dense import open_dense
 from rag.errors import IndexUnusable, ModelUnusable
+from rag.ocr import find_model
 from rag.records import Embedder, Generator
 from rag.sandbox import ParseLimits
 from rag.scope import scope_of
@@ -70,7 +71,14 @@ def model_path(settings: Settings, kind: models.Kind, consent: Consent) -> Path:
 
 
 def parse_limits(settings: Settings) -> ParseLimits:
-    """What parsing one file may take."""
+    """What parsing one file may take.
+
+    Raises:
+        ModelUnusable: Text is to be recognised, and what that needs is not installed.
+    """
+    model = None
+    if settings.ocr:
+        model = find_model(settings.ocr_languages, page_seconds=settings.ocr_page_seconds)
     return ParseLimits(
         memory_mb=settings.parse_memory_mb,
         cpu_seconds=settings.parse_cpu_seconds,
@@ -78,6 +86,7 @@ def parse_limits(settings: Settings) -> ParseLimits:
         expanded_mb=settings.max_expanded_mb,
         max_chars=int(settings.max_file_mb * 1e6),
         json_field=settings.json_text_field,
+        ocr=model,
     )
 
 

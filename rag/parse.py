@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from rag.converted import Converted, Unreadable, Writer
+from rag.converted import Converted, Recognise, Unreadable, Writer
 from rag.mail import convert_mail
 from rag.markup import convert_epub, convert_html
 from rag.office import check_zip, convert_docx, convert_pptx, convert_sheet
@@ -13,7 +13,6 @@ from rag.pdf import convert_pdf
 from rag.tables import convert_csv, convert_json, convert_jsonl
 
 _PARSERS: dict[str, Callable[[bytes, Writer], None]] = {
-    "pdf": convert_pdf,
     "docx": convert_docx,
     "pptx": convert_pptx,
     "sheet": convert_sheet,
@@ -29,7 +28,13 @@ _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
 def parse(
-    data: bytes, *, format_: str, max_chars: int, max_expanded: int, json_field: str
+    data: bytes,
+    *,
+    format_: str,
+    max_chars: int,
+    max_expanded: int,
+    json_field: str,
+    recognise: Recognise | None = None,
 ) -> Converted:
     """Convert a file.
 
@@ -39,6 +44,7 @@ def parse(
         max_chars: A longer text is refused.
         max_expanded: Bytes to which a zip may expand.
         json_field: The field of JSON objects that holds their text.
+        recognise: Reads pages that are pictures; None leaves them out.
 
     Raises:
         Unreadable: With the reason that the user is told.
@@ -54,6 +60,8 @@ def parse(
             convert_json(data, writer, field=json_field)
         elif format_ == "jsonl":
             convert_jsonl(data, writer, field=json_field)
+        elif format_ == "pdf":
+            convert_pdf(data, writer, recognise)
         else:
             _PARSERS[format_](data, writer)
     except (Unreadable, MemoryError):

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 FloatMatrix = npt.NDArray[np.float32]
+READ_BY_OCR = ", read by OCR"  # ends the label of a page whose letters are not the document's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,11 @@ class Place:
     start: int
     label: str
     page: int | None = None
+
+    @property
+    def ocr(self) -> bool:
+        """Whether its text was recognised in a picture and may differ from what that shows."""
+        return self.page is not None and self.label.endswith(READ_BY_OCR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +201,7 @@ class Citation:
 
     ``also_in`` holds the other documents with the same text, word for word.
     ``page`` and ``place`` are those of the ``Place`` in which it begins; None and "" without one.
+    ``ocr`` says that the quote is of recognised text, not of the document's own letters.
     """
 
     label: int
@@ -208,6 +215,7 @@ class Citation:
     quote: str
     also_in: tuple[str, ...] = ()
     place: str = ""
+    ocr: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ def search_json(query: str, expanded: str, hits: list[Hit]) -> str:
             "title": hit.document.title,
             "page": hit.place.page if hit.place else None,
             "place": hit.place.label if hit.place else "",
+            "ocr": hit.place.ocr if hit.place else False,
             "start": hit.passage.start,
             "end": hit.passage.end,
             "line_start": hit.line_start,
@@ -250,6 +251,8 @@ def index_text(report: IndexReport) -> str:
     if report.skipped:
         changes.append(f"{len(report.skipped)} skipped")
     counts = report.counts
+    if report.recognised:
+        lines.append(f"read by OCR: pages of {len(report.recognised)} documents; quotes say so")
     lines.append(f"{'would be' if report.dry_run else 'documents'}: {', '.join(changes)}")
     if report.dry_run:
         return "\n".join(lines)
@@ -299,6 +302,11 @@ def status_text(state: IndexState) -> str:
         f"passages    {counts.get('passages', 0):,}",
         f"sentences   {counts.get('sentences', 0):,}",
         f"copies      {state.copies:,}",
+        *(
+            [f"read by OCR {state.recognised:,} of the documents, at least in part"]
+            if state.recognised
+            else []
+        ),
         f"bytes       {state.bytes:,}",
         f"written     {_safe(state.written)}",
         *(f"{kind:11} {_safe(name)}" for kind, name in state.models.items()),
@@ -327,6 +335,7 @@ def status_json(state: IndexState) -> str:
             "checked": state.checked,
             "written": state.written,
             "copies": state.copies,
+            "recognised": state.recognised,
             "near_duplicates": [list(pair) for pair in state.near_duplicates],
         },
         ensure_ascii=False,

@@ -13,24 +13,26 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rag.child import LENGTH
+from rag.child import LENGTH, PAGE
 from rag.converted import About, Converted
+from rag.ocr import OcrModel
 from rag.records import Place
 from rag.terminal import printable
 
 _START = (
     "import sys; sys.path.insert(0, {root!r}); import rag.child; sys.path.pop(0);"
     " sys.path += [path for path in {libraries!r} if path not in sys.path];"
-    " rag.child.serve(memory={memory}, cpu_seconds={cpu})"
+    " rag.child.serve(memory={memory}, cpu_seconds={cpu}, folder={folder!r})"
 )
 # Each thread of a library takes its share of the address space before anything is parsed.
-_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "OMP_THREAD_LIMIT": "1"}
 _MAX_LABEL = 500  # code points
 _MAX_PAGE = 2**31
 _NO_ANSWER = "its parser sent back no answer"
@@ -49,6 +51,8 @@ class ParseLimits:
         expanded_mb: What a zip-based format may expand to, in units of 10**6 bytes.
         max_chars: Longest text.
         json_field: The field of JSON objects that holds their text.
+        ocr: What pages without text are recognised with; None leaves them out. Each such page may
+            take its time beside what the file may take.
     """
 
     memory_mb: int = 1024
@@ -57,16 +61,25 @@ class ParseLimits:
     expanded_mb: int = 500
     max_chars: int = 50_000_000
     json_field: str = "text"
+    ocr: OcrModel | None = None
 
 
 DEFAULT_LIMITS = ParseLimits()
 
 
 class Sandbox:
-    """A parser of untrusted files; a context that ends its process."""
+    """A parser of untrusted files; a context that ends its process.
 
-    def __init__(self, limits: ParseLimits) -> None:
+    Attributes:
+        limits: What each file may take.
+        on_page: Called with page and pages before one is recognised.
+    """
+
+    def __init__(
+        self, limits: ParseLimits, on_page: Callable[[int, int], None] | None = None
+    ) -> None:
         self.limits = limits
+        self.on_page = on_page or (lambda *_: None)
         self._process: subprocess.Popen[bytes] | None = None
         self._served = 0
 
@@ -101,6 +114,7 @@ class Sandbox:
                 "max_chars": limits.max_chars,
                 "max_expanded": limits.expanded_mb * 10**6,
                 "json_field": limits.json_field,
+                "ocr": asdict(limits.ocr) if limits.ocr else None,
             }
         ).encode()
         process = self._process or self._start()
@@ -111,6 +125,7 @@ class Sandbox:
                 [LENGTH.pack(len(request)), request, data],
                 until=time.monotonic() + limits.wall_seconds,
                 longest=8 * limits.max_chars + 10**6,
+                told=self._told(),
             )
         except TimeoutError:
             self._end()
@@ -132,12 +147,27 @@ class Sandbox:
             return f"needs more than {limits.memory_mb} MB of memory to parse (parse_memory_mb)"
         return reply
 
+    def _told(self) -> Callable[[bytes], float]:
+        """What reads messages that are no answer, and says how many seconds the next may take."""
+        ocr, last = self.limits.ocr, 0
+
+        def told(message: bytes) -> float:
+            nonlocal last
+            page, pages = map(int, message.removeprefix(PAGE).split())
+            if ocr is None or not last < page <= pages <= _MAX_PAGE:
+                raise ValueError(message)
+            last = page
+            self.on_page(page, pages)
+            return self.limits.wall_seconds + 2 * ocr.page_seconds
+
+        return told
+
     def _start(self) -> subprocess.Popen[bytes]:
         root = str(Path(__file__).resolve().parents[1])
         limits = self.limits
         start = _START.format(
             root=root, libraries=_libraries(), memory=limits.memory_mb * 10**6,
-            cpu=limits.cpu_seconds,
+            cpu=limits.cpu_seconds, folder=limits.ocr.folder if limits.ocr else "",
         )  # fmt: skip
         kept = ("LD_LIBRARY_PATH", "PATH", "SYSTEMROOT")
         self._process = subprocess.Popen(
@@ -189,14 +219,26 @@ def _close(process: subprocess.Popen[bytes]) -> None:
 
 
 def _converse(
-    process: subprocess.Popen[bytes], parts: list[bytes], *, until: float, longest: int
+    process: subprocess.Popen[bytes],
+    parts: list[bytes],
+    *,
+    until: float,
+    longest: int,
+    told: Callable[[bytes], float],
 ) -> bytes:
     """Send a request and take its answer, waiting for neither beyond a moment.
+
+    Args:
+        process: The other side.
+        parts: The request.
+        until: When it has to be answered, or a message to be there (``time.monotonic()``).
+        longest: Bytes of an answer.
+        told: Takes each message before it; returns the seconds within which more must come.
 
     Raises:
         TimeoutError: It took too long.
         BrokenPipeError: The other side is gone; EOFError says so too.
-        ValueError: The answer is longer than it may be, or than it says.
+        ValueError: The answer is longer than it may be, or than it says, or a message is none.
     """
     assert process.stdin is not None
     assert process.stdout is not None
@@ -225,10 +267,15 @@ def _converse(
                 if not part:
                     raise EOFError
                 answer += part
-                if wanted == LENGTH.size <= len(answer):
-                    wanted += LENGTH.unpack_from(answer)[0]
+                while wanted <= len(answer):
+                    wanted = LENGTH.size + LENGTH.unpack_from(answer)[0]
                     if wanted > longest:
                         raise ValueError
+                    if len(answer) < wanted or not answer.startswith(PAGE, LENGTH.size):
+                        break
+                    until = time.monotonic() + told(bytes(answer[LENGTH.size : wanted]))
+                    del answer[:wanted]
+                    wanted = LENGTH.size
     if len(answer) > wanted:  # what is left over would be taken for the next answer
         raise ValueError
     return bytes(answer[LENGTH.size :])

@@ -159,6 +159,7 @@ def excerpt_json(excerpt: Excerpt) -> str:
             "encoding": document.encoding,
             "page": place.page if place else None,
             "place": place.label if place else "",
+            "ocr": place.ocr if place else False,
             "start": excerpt.start,
             "end": excerpt.end,
             "line_start": excerpt.line_start,

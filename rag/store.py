@@ -62,7 +62,7 @@ class IndexedFile:
         sha256: Of the file's bytes, hexadecimal.
         content: What tells documents apart: ``content_sum`` of what was read.
         seen: What the file system said of the file when it was read; "" where that may not have
-            been its last word.
+            been its last word; then whether pages without text were recognised (changes.py).
         recipe: Splitter and embedder that the document was made with; "" where its rows are
             damaged and it waits to be read again.
     """

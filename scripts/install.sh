@@ -43,5 +43,5 @@ if ! ls "$wheels"/llama_cpp_python-"$version"-*.whl >/dev/null 2>&1; then
 fi
 echo "installing into $venv (a few minutes) ..." >&2
 pip install --quiet --no-deps --force-reinstall "$wheels"/llama_cpp_python-"$version"-*.whl
-pip install --quiet -e '.[dev]'
+pip install --quiet -e '.[dev,ocr]'
 echo "$want" > "$stamp"

@@ -53,6 +53,28 @@ def pdf(*pages: str, password: str = "", **facts: str) -> bytes:
     return bytes(made.output())
 
 
+def scan(
+    *pages: str, pictures: list[str], turn: int = 0, size: tuple[int, int] = (360, 120)
+) -> bytes:
+    """A PDF of such pages and then of pictures of text, ``size`` in points; turned by degrees."""
+    from fpdf import FPDF
+    from PIL import Image, ImageDraw, ImageFont
+
+    made = FPDF(unit="pt", format=size)
+    made.set_auto_page_break(False)
+    for text in pages:
+        made.add_page()
+        made.set_font("Helvetica", size=12)
+        made.multi_cell(0, 14, text)
+    font = ImageFont.load_default(36)
+    for text in pictures:
+        picture = Image.new("L", (1080, 360), 245)
+        ImageDraw.Draw(picture).multiline_text((90, 90), text, font=font, fill=20, spacing=16)
+        made.add_page()
+        made.image(picture.rotate(turn, fillcolor=245), 0, 0, *size)
+    return bytes(made.output())
+
+
 def docx() -> bytes:
     """Title, headings, a list, a table, a line break."""
     import docx as library

@@ -34,14 +34,15 @@ MAY_IMPORT = {
     "find": "records errors formats terminal",
     "decode": "",
     "converted": "records",
-    "pdf": "converted",
+    "ocr": "converted errors",
+    "pdf": "records converted",
     "office": "converted",
     "markup": "converted decode",
     "mail": "converted decode markup",
     "tables": "converted decode",
     "parse": "converted mail markup office pdf tables",
-    "child": "converted parse",
-    "sandbox": "records terminal converted child",
+    "child": "converted ocr parse",
+    "sandbox": "records terminal converted ocr child",
     "read": "records decode find formats sandbox",
     "describe": "records words clean",
     "split": "records words clean describe",
@@ -77,9 +78,9 @@ MAY_IMPORT = {
     # what the commands share
     "leaning": "words",
     "followup": "records words compose leaning",
-    "opening": "__init__ records errors config models fetch sandbox embed store dense scope compose"
-    " generate answering",
-    "doctor": "errors config models store writing similar soundness generate opening",
+    "opening": "__init__ records errors config models fetch ocr sandbox embed store dense scope"
+    " compose generate answering",
+    "doctor": "records errors config models store writing similar soundness generate opening",
     "render": "records terminal clean indexing answering doctor",
     # many questions
     "questions": "records errors terminal",
@@ -105,7 +106,7 @@ MAY_IMPORT = {
     "evalrun": "errors config store answering gold judges judging evaluation compare calibrate"
     " scoreboard report opening",
     # the command line
-    "console": "opening",
+    "console": "terminal opening",
     "flags": "config",
     "many": "records errors config store scope answering gold endpoint judges evaluation opening"
     " render batch evalrun console flags",

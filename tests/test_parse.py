@@ -47,7 +47,7 @@ def test_a_pdf_keeps_its_pages_and_what_it_says_of_itself() -> None:
     assert [(p.start, p.label, p.page) for p in made.places] == [(0, "p. 1", 1), (13, "p. 3", 3)]
     assert (made.about.title, made.about.author) == ("On cranes", "Ann Author")
     assert made.about.date.startswith("20")
-    assert made.about.warning == "1 of 3 pages: no text (scanned or empty)"
+    assert made.about.warning == "1 of 3 pages: no text (scanned or empty; --ocr reads it)"
     junk = read(documents.pdf("Text.", title="Microsoft Word - draft7.doc"), "pdf")
     assert junk.about.title == ""
 
