@@ -50,6 +50,8 @@ def standalone(question: str, history: Sequence[Exchange], *, generator: Generat
     alone = _FRAGMENT.sub("", bare(question))
     if _is_question(alone) and _named(alone) and not leans(alone):
         return f"{_capital(alone)}?"  # "And what does France want?"
+    if _TOPIC.fullmatch(alone) and not _POINTERS.search(alone):
+        return f"What is said about {alone}?"
     opening, banned = begun(question, history[-1].question)
     openings = [opening]
     if opening and banned == _ABOUT:
@@ -77,6 +79,9 @@ _FRAGMENT = re.compile(
     r"^(?:(?:and|but|or|so|then|also|plus)\b,?\s*)*(?:(?:what about|how about|what of)\s+)?",
     re.IGNORECASE,
 )
+# "What about Lithuania and the 17+1 format?" is a topic of its own: what was asked of one thing is
+# not asked of how two of different kinds stand to each other.
+_TOPIC = re.compile(r"(?:[Tt]he )?[A-Z][^,?]{1,80} and the [a-z0-9][^,?]{2,80}")
 _POINTERS = re.compile(
     r"\b(?:it|its|they|them|their|he|him|his|she|her|there|this|these|those|that|then|one|ones)\b",
     re.IGNORECASE,

@@ -64,6 +64,15 @@ class Writer(ExtractiveGenerator):
         return self.completions.pop(0)
 
 
+def test_two_things_of_different_kinds_are_a_topic_of_their_own() -> None:
+    about = "What about Lithuania and the 17+1 format?"
+    assert standalone(about, [CAI], generator=Writer()) == (
+        "What is said about Lithuania and the 17+1 format?"
+    )
+    same_kind = standalone("What about Lithuania and Latvia?", [CAI], generator=Writer("", ""))
+    assert same_kind == "Regarding Lithuania and Latvia: why did the CAI stall?"
+
+
 @pytest.mark.parametrize("question", LEANING)
 def test_what_leans(question: str) -> None:
     assert leans(question)
