@@ -7,6 +7,7 @@ text in a document or a question can talk its way past them:
     names      so does every name, unless the question or a title gives it
     subject    whom the claim speaks of, the cited text speaks of too
     described  whom the claim describes as its question does, the cited text names
+    more       it says something that the question does not, most of it out of one text
     reasons    a text that gives a reason speaks of what the claim explains by it
     negation   a claim that denies something needs a text that does, and the other way round
     words      the claim's words, weighted by rarity, are covered by the cited text
@@ -292,6 +293,8 @@ def _fault(claim: str, cited: list[Span], question: str, signals: Signals) -> st
     """What no score makes good, or ""."""
     if signals.ungrounded:
         return "it denies what the cited text does not deny, or says what the text denies"
+    if _repeats(claim, question):
+        return "it says nothing that the question does not"
     if _unexplained(claim, cited):
         return "the text that gives the reason does not speak of what it explains"
     # Like a figure, a description belongs to the text that says the rest.
@@ -300,14 +303,51 @@ def _fault(claim: str, cited: list[Span], question: str, signals: Signals) -> st
     described = {n for n in repeated(question, claim) if not named({n}, known)}
     if described:
         return f"the cited text does not name {', '.join(sorted(described))}"
-    stranger = _stranger(claim, cited, question)
-    return f"the cited text does not say this of {', '.join(sorted(stranger))}" if stranger else ""
+    if stranger := _stranger(claim, cited, question):
+        return f"the cited text does not say this of {', '.join(sorted(stranger))}"
+    if signals.foreign == 0 and _welded(claim, cited, question):
+        return "what it adds to the question stands in no single text"
+    return ""
 
 
 def _adjoin(one: Span, other: Span) -> bool:
     """Whether two texts are the same or stand one after the other."""
     apart = max(one.start, other.start) - min(one.end, other.end)
     return one.document.id == other.document.id and apart <= NEXT
+
+
+_YES_OR_NO = re.compile(
+    r"(?:^|[,;:?] *(?:and |or |but )?)(?:is|are|was|were|do|does|did|has|have|had|can|could|will"
+    r"|would|should|may|might|must)\b",
+    re.IGNORECASE,
+)
+_CLAUSE = re.compile(r";|,\s+(?:and|but|while|whereas)\s+")
+_WELDED = 4  # terms that a clause adds to its question; fewer say little about where they are from
+_TOGETHER = 0.65  # share of them that one text, with what adjoins it, must have
+
+
+def _repeats(claim: str, question: str) -> bool:
+    """Whether a claim only says its question again, which answers none but a yes-or-no one."""
+    new = set(terms(claim)) - set(terms(question))
+    return not new and not negated(claim) and not _YES_OR_NO.search(question)
+
+
+def _welded(claim: str, cited: list[Span], question: str) -> bool:
+    """Whether what a clause adds to the question is put together from texts that stand apart.
+
+    Half of one sentence and half of another make a sentence that neither supports.
+    """
+    asked = set(terms(question))
+    texts = [
+        set(terms(" ".join(other.clean for other in cited if _adjoin(other, span))))
+        for span in cited
+    ]
+    for clause in _CLAUSE.split(claim):
+        new = set(terms(clause)) - asked
+        most = max(len(new & text) for text in texts)
+        if len(new) >= _WELDED and most < _TOGETHER * len(new):
+            return True
+    return False
 
 
 _BECAUSE = re.compile(r",?\s+(?:because(?: of)?|due to|owing to|thanks to)\s+", re.IGNORECASE)

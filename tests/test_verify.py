@@ -63,7 +63,8 @@ def test_an_invented_number_is_never_supported() -> None:
 
 def test_a_number_brings_the_sentence_that_gives_it() -> None:
     found = judge("Trade between Russia and China grew and reached 240 billion dollars in 2023",
-                  "Nothing of interest.", WORTH, TRADE)  # fmt: skip
+                  "Nothing of interest.", WORTH, TRADE,
+                  question="Did trade between Russia and China grow in 2023?")  # fmt: skip
     assert sorted(cited(found)) == sorted([TRADE, WORTH])
     assert not found.reason
 
@@ -255,3 +256,42 @@ def test_a_reason_comes_from_a_text_about_what_it_explains(claim: str, supported
         question="Why was the old harbour closed in May, and did it lose its ships?",
     )
     assert ("does not speak of" not in found.reason) == supported
+
+
+@pytest.mark.parametrize(
+    ("claim", "question", "fault"),
+    [
+        ("China put four entities under sanctions",
+         "Which four entities did China put under sanctions?", True),
+        ("China put four banks under sanctions",
+         "Which four entities did China put under sanctions?", False),
+        ("China put four entities under sanctions",
+         "Did China put four entities under sanctions?", False),
+        ("China put four entities under sanctions",
+         "When was that, and has China put four entities under sanctions?", False),
+        ("China put no entities under sanctions",
+         "Which four entities did China put under sanctions?", False),
+    ],
+)  # fmt: skip
+def test_a_question_said_again_is_no_answer(claim: str, question: str, fault: bool) -> None:
+    text = "China put four entities and no banks under sanctions."
+    found = judge(claim, text, question=question)
+    assert (found.reason == "it says nothing that the question does not") == fault
+
+
+HARBOUR = "The old harbour of Lund was closed by the council in May."
+SHIPS = "The ships of the northern fleet carry grain and timber to Malmo."
+
+
+@pytest.mark.parametrize(
+    ("claim", "supported"),
+    [
+        ("The council closed the ships of the northern harbour of Lund in May with timber", False),
+        ("The old harbour was closed in May, and the ships of the fleet carry grain to Malmo",
+         True),
+        ("The old harbour of Lund was closed by the council", True),
+    ],
+)  # fmt: skip
+def test_a_sentence_of_two_halves_is_in_neither(claim: str, supported: bool) -> None:
+    found = judge(claim, HARBOUR, "Nothing more is known.", SHIPS, question="What happened?")
+    assert ("in no single text" not in found.reason) == supported
