@@ -70,7 +70,8 @@ def claim_text(sentence: str) -> str:
 
 _WHEN = re.compile(
     r",?\s+(?:(?:in|on|by|since|during|at|for|of)\s+)(?:the\s+)?(?:[^\W\d]+\s+){0,2}\d{1,4}"
-    r"(?:\s+[A-Z]\w+)?(?:,?\s+\d{4})?(?=[,.]|$)"
+    r"(?:\s+[A-Z]\w+)?(?:,?\s+\d{4})?"
+    r"(?=[,.]|$|\s+(?:in|because|after|as|due|following|over|when|while|with|through)\b(?!\s+\d))"
 )
 
 

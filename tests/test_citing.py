@@ -17,6 +17,9 @@ QUESTION = "Which anniversary with France was it at the summit of May 2024?"
         ("In all, it was the 60th of 70", {"70"}, "In all, it was the 60th of 70"),
         ("The 60th in May 2024", set(), "The 60th in May 2024"),
         ("of 2024", {"2024"}, "of 2024"),
+        ("It met in May 2024 because of it", {"2024"}, "It met because of it"),
+        ("It met in May 2024 in response to it", {"2024"}, "It met in response to it"),
+        ("It met in 2024 in 3 towns", {"2024"}, "It met in 2024 in 3 towns"),
     ],
 )
 def test_a_time_that_only_the_question_gives_goes(claim: str, unknown: set[str], kept: str) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,21 @@ from conftest import REAL_MODELS, SEEDS
 
 from rag import fetch, models
 from rag.answering import Engine
-from rag.compose import ANSWER_OPENING, JUDGEMENT, compose, compose_judgement
+from rag.compose import (
+    ANSWER_OPENING,
+    JUDGEMENT,
+    compose,
+    compose_description,
+    compose_judgement,
+)
 from rag.config import load
+from rag.dense import open_dense
 from rag.embed import TransformerEmbedder
 from rag.generate import LlamaGenerator
 from rag.indexing import build_index
 from rag.opening import Consent, open_engine
 from rag.records import DocumentInfo, Evidence, Prompt
+from rag.store import open_index
 
 pytestmark = pytest.mark.models
 CONSENT = Consent(may_fetch=lambda *_: True, progress=lambda *_: None, say=print)
@@ -275,3 +284,50 @@ def test_the_command_line_answers_from_a_new_index(tmp_path: Path) -> None:
     assert answer["schema"] == "rag.answer/1"
     assert answer["citations"][0]["document"].startswith("004")
     assert "Xi" in answer["answer"]
+
+
+@pytest.mark.parametrize(
+    ("question", "begun", "description"),
+    [
+        ("When was the company that bought Lund Dairy founded?", "the company",
+         "the company that bought Lund Dairy"),
+        ("Who ruled the country where Ida Moen was born in 1931?", "the country",
+         "the country where Ida Moen was born"),
+        ("When did the director of The Long Ferry move to Oslo?", "the director",
+         "the director of The Long Ferry"),
+    ],
+)  # fmt: skip
+def test_a_description_is_copied_to_its_end(
+    question: str, begun: str, description: str, engine: Engine
+) -> None:
+    prompt = compose_description(question, begun, generator=engine.generator)
+    rest = question[question.index(begun) + len(begun) :].rstrip("?")
+    assert description.startswith(begun + engine.generator.copy(prompt, rest).rstrip())
+    assert engine.generator.copy(prompt, rest), "more than the words it was given"
+
+
+def test_who_is_described_is_found_out_first(
+    tmp_path: Path, embedder: TransformerEmbedder, engine: Engine
+) -> None:
+    texts = {
+        "dairy.txt": "Lund Dairy had made butter for ninety years when it was sold last spring."
+        " It was bought by Kestrel Foods, which kept all of its workers.",
+        "kestrel.txt": "Kestrel Foods makes cheese and yoghurt. Kestrel Foods was founded in 1931"
+        " by two brothers in Malmo.",
+        "owl.txt": "Owl Foods makes bread. Owl Foods was founded in 1950 by a baker in Oslo.",
+    }
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    for name, text in texts.items():
+        (docs / name).write_text(text)
+    build_index(
+        [docs], folder=tmp_path / "index", open_embedder=lambda: embedder,
+        embedder_name="all-minilm-l6-v2", max_bytes=10**6,
+    )  # fmt: skip
+    store = open_index(tmp_path / "index")
+    asked = replace(engine, store=store, dense=open_dense(store))
+    answer = asked.answer("In which year was the company that bought Lund Dairy founded?")
+    assert "1931" in answer.answer, answer
+    assert "kestrel.txt" in {citation.document for citation in answer.citations}
+    assert asked.answer("Who is married to the man who bought Owl Foods?").status == "unanswerable"
+    store.close()
