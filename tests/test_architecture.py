@@ -58,7 +58,8 @@ MAY_IMPORT = {
     "indexing": "records sandbox read split sums store writing similar dense mending changes",
     "watching": "errors store indexing",
     # story 2, a question's
-    "scope": "records errors terminal",
+    "conditions": "records errors terminal",
+    "scope": "records errors terminal conditions",
     "retrieve": "records errors words store dense",
     "evidence": "clean records words store retrieve",
     "compose": "records errors",
@@ -106,7 +107,7 @@ MAY_IMPORT = {
     " render batch evalrun console flags",
     "speaking": "records render console",
     "session": "records errors files answering scope followup render sheets speaking",
-    "slash": "records errors terminal scope render session",
+    "slash": "records errors terminal conditions scope render session",
     "chat": "errors terminal opening session slash render speaking console flags",
     "show": "records errors terminal clean store console flags",
     "cli": "__init__ errors terminal config models fetch store indexing watching opening doctor"
