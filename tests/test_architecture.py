@@ -34,6 +34,10 @@ MAY_IMPORT = {
     "find": "records errors formats terminal",
     "decode": "",
     "converted": "records",
+    "front": "",
+    "language": "",
+    "describe": "records words clean front",
+    "headings": "records clean converted front",
     "pdf": "converted",
     "office": "converted",
     "markup": "converted decode",
@@ -42,9 +46,9 @@ MAY_IMPORT = {
     "parse": "converted mail markup office pdf tables",
     "child": "converted parse",
     "sandbox": "records terminal converted child",
-    "read": "records decode find formats sandbox",
-    "describe": "records words clean",
-    "split": "records words clean describe",
+    "read": "records decode find formats headings sandbox",
+    "blocks": "words clean front headings describe",
+    "split": "records language describe blocks",
     "embed": "records errors words",
     "sums": "records",
     "lexical": "",
@@ -117,6 +121,7 @@ MAY_IMPORT = {
 HEAVY = (
     "torch", "faiss", "llama_cpp", "sentence_transformers", "transformers", "numpy", "nupunkt",
     "huggingface_hub", "rich", "scipy", "prompt_toolkit", "lxml", "pypdfium2", "docx", "pptx",
+    "markdown_it", "yaml", "py3langid",
 )  # fmt: skip
 
 
