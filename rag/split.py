@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from rag.blocks import Block, blocks_of, join_broken, mark_furniture
 from rag.describe import Description, acronyms, describe
+from rag.headings import OUTLINED
 from rag.language import language_of
 from rag.records import Acronym, Document, Passage, Sentence
 
@@ -41,7 +42,11 @@ def split(document: Document, *, count: Callable[[str], int], max_tokens: int) -
         max_tokens: The embedder's limit; ``embedding_text`` of every passage fits it.
     """
     blocks = blocks_of(document.text, document.format)
-    head = [(b.text, b.kind == "heading") for b in blocks[:10] if b.text and b.kind != "furniture"]
+    # Where headings are marked, the first is the title; elsewhere it may be any of them.
+    marked = [b for b in blocks if b.kind == "heading"][
+        : 1 if document.format in OUTLINED else None
+    ]
+    head = [(b.text, b in marked) for b in blocks[:10] if b.text and b.kind != "furniture"]
     repeats = Counter(b.text.rstrip(".") for b in blocks if len(b.text) < 120)
     description = describe(
         document.text,

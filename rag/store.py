@@ -154,8 +154,10 @@ class Store:
             "SELECT id, title, date, author, language, format FROM documents WHERE live"
         )
         found = [
-            DocumentInfo(id_, paths[id_][0], title, date, author, tuple(paths[id_][1:]), *kind)
-            for id_, title, date, author, *kind in rows
+            DocumentInfo(
+                id_, paths[id_][0], title, date, author, tuple(paths[id_][1:]), language, format_
+            )
+            for id_, title, date, author, language, format_ in rows
             if id_ in paths
         ]
         return sorted(found, key=lambda document: document.path)
@@ -375,7 +377,8 @@ class Store:
         if not paths:
             raise damaged(self.folder, f"document {row[0]} stands nowhere")
         first, *others = (path for (path,) in paths)
-        document = DocumentInfo(row[0], first, *row[1:4], tuple(others), *row[4:])
+        id_, title, date, author, language, format_ = row
+        document = DocumentInfo(id_, first, title, date, author, tuple(others), language, format_)
         passage, line_start, line_end = self._passage(passage_id)
         place = self.place(document.id, passage.start)
         return Hit(

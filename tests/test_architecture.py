@@ -48,7 +48,7 @@ MAY_IMPORT = {
     "sandbox": "records terminal converted child",
     "read": "records decode find formats headings sandbox",
     "blocks": "words clean front headings describe",
-    "split": "records language describe blocks",
+    "split": "records headings language describe blocks",
     "embed": "records errors words",
     "sums": "records",
     "lexical": "",
