@@ -18,7 +18,7 @@ from rag.terminal import printable
 
 FIELDS = ("title", "author", "date", "language", "format", "path")
 _CONDITION = re.compile(r"\s*([^\W\d]\w{0,30})\s{0,9}(>=|<=|!=|==|=|>|<|~)(.*)", re.DOTALL)
-_DATE = re.compile(r"\d{4}(?:-\d{2}(?:-\d{2})?)?")
+_DATE = re.compile(r"[0-9]{4}(?:-[0-9]{2}(?:-[0-9]{2})?)?(?![0-9])")
 _SHOWN = 5  # values that a hint names
 _EXAMPLES = "conditions look like 'date>=2024-06', 'author~Smith' or 'language=en'"
 

@@ -43,10 +43,9 @@ def split(document: Document, *, count: Callable[[str], int], max_tokens: int) -
     """
     blocks = blocks_of(document.text, document.format)
     # Where headings are marked, the first is the title; elsewhere it may be any of them.
-    marked = [b for b in blocks if b.kind == "heading"][
-        : 1 if document.format in OUTLINED else None
-    ]
-    head = [(b.text, b in marked) for b in blocks[:10] if b.text and b.kind != "furniture"]
+    marked = [b for b in blocks[:10] if b.kind == "heading"]
+    title = marked[:1] if document.format in OUTLINED else marked
+    head = [(b.text, b in title) for b in blocks[:10] if b.text and b.kind != "furniture"]
     repeats = Counter(b.text.rstrip(".") for b in blocks if len(b.text) < 120)
     description = describe(
         document.text,
