@@ -191,6 +191,7 @@ class Engine:
             index_generation=self.store.generation,
             documents_searched=len(self.scope.documents or ()) or self.store.document_count(),
             scope=self.scope.globs,
+            where=self.scope.where,
         )
 
     def _find(self, text: str, *, asked: str = "") -> Found:

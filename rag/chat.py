@@ -32,6 +32,7 @@ def chat(
         typer.Option("--save", metavar="FILE", help="Keep each turn in a new file (JSONL)."),
     ] = None,
     docs: flags.DocsFlag = None,
+    where: flags.WhereFlag = None,
     index_dir: flags.IndexFlag = None,
     embedder: flags.EmbedderFlag = None,
     llm: flags.LlmFlag = None,
@@ -52,10 +53,11 @@ def chat(
         kept = stack.enter_context(kept_in(path, resume=bool(resume))) if path else (-1, [])
         file, turns = kept
         # A conversation goes on in the scope it was in.
-        globs = docs or (turns[-1].scope if turns else ())
+        if turns and not (docs or where):
+            docs, where = list(turns[-1].scope), list(turns[-1].where)
         with console.busy("loading the index and the models …", quiet=quiet):
             consent = console.consent(quiet=quiet or as_json)
-            engine = open_engine(settings, consent, docs=globs)
+            engine = open_engine(settings, consent, docs=docs or (), where=where or ())
         session = Session(engine, turns=turns, file=file)
         at_terminal = console.is_conversation()
         if turns and not quiet:

@@ -169,6 +169,7 @@ def search(
         bool, typer.Option("--explain", help="Each stage's rank and score.")
     ] = False,
     docs: flags.DocsFlag = None,
+    where: flags.WhereFlag = None,
     index_dir: flags.IndexFlag = None,
     embedder: flags.EmbedderFlag = None,
     config: flags.ConfigFlag = None,
@@ -182,7 +183,7 @@ def search(
     from rag.render import search_json, search_text
 
     consent = console.consent(quiet=quiet or as_json)
-    engine = open_engine(settings, consent, generate=False, docs=docs or ())
+    engine = open_engine(settings, consent, generate=False, docs=docs or (), where=where or ())
     query = _valid(query)
     searched, hits = engine.search(query, limit)
     if as_json:
@@ -198,6 +199,7 @@ def ask(
         bool, typer.Option("--show-dropped", help="Also what was withheld, and why.")
     ] = False,
     docs: flags.DocsFlag = None,
+    where: flags.WhereFlag = None,
     index_dir: flags.IndexFlag = None,
     embedder: flags.EmbedderFlag = None,
     llm: flags.LlmFlag = None,
@@ -216,7 +218,8 @@ def ask(
     from rag.speaking import speak
 
     with console.busy("loading the index and the models …", quiet=quiet):
-        engine = open_engine(settings, console.consent(quiet=quiet or as_json), docs=docs or ())
+        consent = console.consent(quiet=quiet or as_json)
+        engine = open_engine(settings, consent, docs=docs or (), where=where or ())
     if as_json:
         console.out(answer_json(engine.answer(question)))
         return

@@ -70,6 +70,21 @@ Recognise = Callable[[Picture, int, int], str]
 
 
 @dataclass(slots=True)
+class Trail:
+    """The headings that a place stands under, each of a lower level than the one before."""
+
+    _path: list[tuple[int, str]] = field(default_factory=list)
+
+    def enter(self, title: str, level: int) -> str:
+        """Go on under another heading; returns the path to it, ``Methods › Data``."""
+        while self._path and self._path[-1][0] >= level:
+            self._path.pop()
+        self._path.append((level, title))
+        names = (n if len(n) <= _MAX_LABEL else f"{n[:_MAX_LABEL]}…" for _, n in self._path)
+        return " › ".join(names)
+
+
+@dataclass(slots=True)
 class Writer:
     """Collects the text of one file.
 
@@ -82,7 +97,7 @@ class Writer:
     _parts: list[str] = field(default_factory=list)
     _length: int = 0
     _places: list[Place] = field(default_factory=list)
-    _path: list[tuple[int, str]] = field(default_factory=list)
+    _trail: Trail = field(default_factory=Trail)
     _last: str = ""
 
     def paragraph(self, text: str) -> None:
@@ -94,13 +109,10 @@ class Writer:
         """A heading; until the next one it is part of the place."""
         if not (title := flat(text)):
             return
-        while self._path and self._path[-1][0] >= level:
-            self._path.pop()
-        self._path.append((level, title))
+        path = self._trail.enter(title, level)
         start = self._put("heading", f"{'#' * min(max(level, 1), 6)} {title}")
         if not self._places or self._places[-1].page is None:
-            names = [n if len(n) <= _MAX_LABEL else f"{n[:_MAX_LABEL]}…" for _, n in self._path]
-            self._mark(Place(start, " › ".join(names)))
+            self._mark(Place(start, path))
 
     def item(self, text: str) -> None:
         """An entry of a list."""
@@ -142,7 +154,7 @@ class Writer:
     def mark(self, label: str) -> None:
         """A record begins; its headings are part of no other."""
         self._last = ""
-        self._path = [(0, label)]
+        self._trail = Trail([(0, label)])
         self._mark(Place(self._length + 2 * bool(self._length), label))
 
     def done(self) -> Converted:

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from datetime import date
 
+from rag.front import stated
 from rag.records import Acronym
 
 _MONTHS = {
@@ -25,17 +26,11 @@ _DAY_MONTH = re.compile(
 _MONTH_DAY = re.compile(
     rf"\b(?P<month>{_MONTH})\.? (?P<day>\d{{1,2}})(?:st|nd|rd|th)?,? (?P<year>\d{{4}})\b", re.I
 )
-_ISO = re.compile(r"\b(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})\b")
+_ISO = re.compile(r"\b(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})(?!\d)")
 _NAME = re.compile(
     r"(?:by\s+)?(?P<name>(?:[A-ZÀ-Þ][\w'’.-]*)(?:\s+(?:de|van|von|der|den|la|le|al|bin|[A-ZÀ-Þ][\w'’.-]*)){1,3})",
 )
 _BYLINE = re.compile(r"(?i:(?:written )?by)\s+(?P<name>[A-ZÀ-Þ].{2,80}(?<![.!?]))")
-_FRONT = re.compile(
-    r"\ufeff?(?:---\r?\n(?P<yaml>.*?)\r?\n(?:---|\.\.\.)|\+\+\+\r?\n(?P<toml>.*?)\r?\n\+\+\+)"
-    r"\s*?(?:\r?\n|\Z)",
-    re.DOTALL,
-)
-_FRONT_LINE = re.compile(r"(title|date|author|lang)(?:s|uage)?[ \t]*[:=][ \t]*(.*)", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +43,6 @@ class Description:
     language: str = ""
 
 
-def front_matter(text: str) -> int:
-    """The length of a YAML or TOML front matter block, 0 where there is none."""
-    match = _FRONT.match(text)
-    return match.end() if match else 0
-
-
 def find_date(text: str) -> str:
     """The first complete date in a text, as ISO, or ""."""
     found = [m for pattern in (_DAY_MONTH, _MONTH_DAY, _ISO) for m in pattern.finditer(text)]
@@ -64,16 +53,18 @@ def find_date(text: str) -> str:
     return ""
 
 
-def describe(text: str, *, head: list[tuple[str, bool]], repeated: set[str]) -> Description:
+def describe(
+    text: str, *, head: list[tuple[str, bool]], repeated: set[str], fields: bool = False
+) -> Description:
     """Read title, date and author off the top of a document.
 
     Args:
         text: The whole stored text (for its front matter).
         head: The first blocks as a reader sees them, each with whether it is marked as a heading.
         repeated: Short lines that come again further down: page headers, mostly the title.
+        fields: Whether it may begin with a field list of reStructuredText.
     """
-    match = _FRONT.match(text)
-    found = _front_facts(match["yaml"] or match["toml"] or "" if match else "")
+    found = stated(text, fields=fields)
     lines = [line for line, _ in head]
     title_at = _title(head, repeated)
     title = lines[title_at] if title_at is not None else ""
@@ -91,30 +82,10 @@ def describe(text: str, *, head: list[tuple[str, bool]], repeated: set[str]) -> 
         day = next((found_ for line in lines[:3] if (found_ := find_date(line))), "")
     return Description(
         title=found["title"] or title.rstrip(".") or _opening(lines),
-        date=found["date"] or day,
+        date=find_date(found["date"]) or found["date"] or day,
         author=found["author"] or author,
         language=found["lang"],
     )
-
-
-def _front_facts(body: str) -> dict[str, str]:
-    """Title, date, author and language of front matter; a list of authors in one line."""
-    found = {"title": "", "date": "", "author": "", "lang": ""}
-    listed = ""  # the key whose list follows, one entry a line
-    for line in body.splitlines():
-        entry = line.strip()
-        if listed and entry.startswith("- "):
-            value = entry[2:].strip().strip("\"'")
-            found[listed] += f", {value}" if found[listed] else value
-            continue
-        listed = ""
-        if match := _FRONT_LINE.match(line):
-            key, value = match[1].lower(), match[2].strip()
-            listed = "" if value else key
-            names = [name.strip().strip("\"'") for name in value.strip("[]").split(",")]
-            found[key] = ", ".join(names) if value.startswith("[") else value.strip("\"'[]")
-    found["date"] = find_date(found["date"]) or found["date"]
-    return found
 
 
 def _title(head: list[tuple[str, bool]], repeated: set[str]) -> int | None:

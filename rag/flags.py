@@ -29,6 +29,14 @@ DocsFlag = Annotated[
     list[str] | None,
     typer.Option("--docs", metavar="GLOB", help="Only documents whose path matches; repeatable."),
 ]
+WhereFlag = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        metavar="CONDITION",
+        help="Only documents that meet it, as 'date>=2024' or 'author~Smith'; repeatable.",
+    ),
+]
 
 
 def settings(config: Path | None, **flags: Any) -> Settings:

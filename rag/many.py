@@ -161,6 +161,7 @@ def batch(
         bool, typer.Option("--retry-errors", help="Answer again what failed before.")
     ] = False,
     docs: flags.DocsFlag = None,
+    where: flags.WhereFlag = None,
     index_dir: flags.IndexFlag = None,
     embedder: flags.EmbedderFlag = None,
     llm: flags.LlmFlag = None,
@@ -177,7 +178,8 @@ def batch(
     silent = quiet or as_json
     report = _answered(
         read_questions(questions), out, settings, quiet=silent,
-        docs=docs or (), form=form, retry_errors=retry_errors, question_file=questions,
+        docs=docs or (), where=where or (), form=form, retry_errors=retry_errors,
+        question_file=questions,
     )  # fmt: skip
     console.out(batch_json(report, str(out)) if as_json else batch_text(report, str(out)))
     if report.failed and not silent:
@@ -194,6 +196,7 @@ def _answered(
     *,
     quiet: bool,
     docs: Sequence[str] = (),
+    where: Sequence[str] = (),
     **more: Any,
 ) -> BatchReport:
     """Run a batch on the configured index, saying how far it is; ``more`` goes to ``run_batch``."""
@@ -206,17 +209,19 @@ def _answered(
 
     def engine() -> Engine:
         with console.busy("loading the index and the models …", quiet=quiet):
-            return open_engine(settings, console.consent(quiet=quiet), store=store, docs=docs)
+            consent = console.consent(quiet=quiet)
+            return open_engine(settings, consent, store=store, docs=docs, where=where)
 
     with (
         closing(open_index(Path(settings.index))) as store,
         console.progress("answering", quiet=quiet, unit="questions", pace=True) as tell,
     ):
-        scope_of(docs, store.documents())  # what matches nothing is said before anything is written
+        # What matches nothing is said before anything is written.
+        scope = scope_of(docs, store.documents(), where=where)
         return run_batch(
             questions,
             out=out,
-            settings=fingerprint(settings, store, docs=docs),
+            settings=fingerprint(settings, store, scope=scope),
             open_engine=engine,
             progress=tell,
             **more,

@@ -16,7 +16,7 @@ from rag.errors import IndexUnusable, ModelUnusable
 from rag.ocr import find_model
 from rag.records import Embedder, Generator
 from rag.sandbox import ParseLimits
-from rag.scope import scope_of
+from rag.scope import EVERYTHING, Scope, scope_of
 from rag.store import Store, open_index
 
 
@@ -122,11 +122,13 @@ def llm_name(settings: Settings) -> str:
     return known.name if known else settings.llm
 
 
-def fingerprint(settings: Settings, store: Store, *, docs: Sequence[str] = ()) -> dict[str, object]:
+def fingerprint(
+    settings: Settings, store: Store, *, scope: Scope = EVERYTHING
+) -> dict[str, object]:
     """Everything that changes answers, as plain JSON: with another one they are others.
 
     A model is known by its name; a GGUF file of the user's own by its name and size too.
-    ``docs`` are the globs that the questions are restricted to.
+    ``scope`` is what the questions are restricted to.
     """
     chosen = ("passages", "evidence", "context_tokens", "max_answer_tokens", "max_claims",
               "answer_threshold", "support_threshold")  # fmt: skip
@@ -138,7 +140,8 @@ def fingerprint(settings: Settings, store: Store, *, docs: Sequence[str] = ()) -
         **{name: getattr(settings, name) for name in chosen},
         "index": store.meta("identity"),
         "index_generation": store.generation,
-        **({"docs": sorted(set(docs))} if docs else {}),
+        **({"docs": list(scope.globs)} if scope.globs else {}),
+        **({"where": list(scope.where)} if scope.where else {}),
     }
 
 
@@ -149,6 +152,7 @@ def open_engine(
     generate: bool = True,
     store: Store | None = None,
     docs: Sequence[str] = (),
+    where: Sequence[str] = (),
 ) -> Engine:
     """Open everything that answering needs.
 
@@ -158,15 +162,16 @@ def open_engine(
         generate: False opens no language model: retrieval only.
         store: The index where it is open already, so that its generation is the one answered from.
         docs: Globs of the only documents to answer from; none means all.
+        where: Conditions that they meet as well.
 
     Raises:
-        UsageError: A glob matches no document.
+        UsageError: A glob matches no document, or a condition is none or met by no document.
         IndexUnusable: No index, or one made with another embedder.
         ModelUnusable: A model is missing, or its bytes are wrong.
     """
     store = store or open_index(Path(settings.index))
     check_embedder(store, embedder_name(settings))
-    scope = scope_of(docs, store.documents())
+    scope = scope_of(docs, store.documents(), where=where)
     settings_ = settings if generate else replace(settings, llm="extractive")
     # Models are located one after the other (they may ask), then loaded side by side.
     model_path(settings_, "embedder", consent)

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from rag.decode import decode
 from rag.find import Source
 from rag.formats import TEXT_FORMATS, format_of
+from rag.headings import heading_places
 from rag.records import Document, Skipped
 from rag.sandbox import Sandbox
 
 # Stored with the index: another version of the parsers means other texts.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,5 +91,10 @@ def convert(raw: Raw, sandbox: Sandbox) -> Document | Skipped:
     if not text.strip("\ufeff \t\r\n\f\v"):
         return Skipped(raw.path, "empty")
     return Document(
-        path=raw.path, text=text, sha256=raw.sha256, encoding=encoding, format=raw.format
+        path=raw.path,
+        text=text,
+        sha256=raw.sha256,
+        encoding=encoding,
+        format=raw.format,
+        places=heading_places(text, raw.format),
     )

@@ -128,6 +128,8 @@ class DocumentInfo:
     date: str
     author: str
     also_in: tuple[str, ...] = ()
+    language: str = ""
+    format: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +309,7 @@ class Answer:
     ``answer`` is what the person reads. ``answerability`` is the probability, 0 to 1, that the
     documents answer the question; ``dropped`` holds the claims that were withheld, ``unanswered``
     the parts of an answered question that were not. ``scope`` holds the globs of the only documents
-    that were searched; empty means all.
+    that were searched, ``where`` the conditions they meet; empty means all.
     """
 
     question: str
@@ -328,6 +330,7 @@ class Answer:
     index_generation: int = 0
     documents_searched: int = 0
     scope: tuple[str, ...] = ()
+    where: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,8 @@ def answer_json(answer: Answer, *, id_: object = None, extra: dict[str, Any] | N
             key: record[key]
             for key in (
                 "question", "standalone_question", "status", "answer", "claims", "citations",
-                "retrieved", "dropped", "nearest", "unanswered", "answerability", "scope", "error",
-                "stats",
+                "retrieved", "dropped", "nearest", "unanswered", "answerability", "scope", "where",
+                "error", "stats",
             )
         },
         "models": {"embedder": answer.embedder, "llm": answer.llm},

@@ -75,6 +75,7 @@ class Session:
             llm=self.engine.generator.name,
             index_generation=self.engine.store.generation,
             scope=self.engine.scope.globs,
+            where=self.engine.scope.where,
         )
 
     def keep(self, answer: Answer) -> None:
@@ -83,13 +84,13 @@ class Session:
         if self._file >= 0:
             _append(self._file, _line(answer, len(self.turns)))
 
-    def restrict(self, globs: Sequence[str]) -> None:
-        """Answer from the documents that match only; without globs from all.
+    def restrict(self, globs: Sequence[str], where: Sequence[str] = ()) -> None:
+        """Answer from the documents that match and meet the conditions only; without, from all.
 
         Raises:
             UsageError: One matches nothing; the scope stays as it was.
         """
-        scope = scope_of(globs, self.engine.store.documents())
+        scope = scope_of(globs, self.engine.store.documents(), where=where)
         self.engine = replace(self.engine, scope=scope)
 
     def reset(self) -> None:
@@ -205,6 +206,7 @@ def _answer(row: dict[str, Any]) -> Answer:
         embedder=row["models"]["embedder"],
         llm=row["models"]["llm"],
         scope=tuple(row["scope"]),
+        where=tuple(row.get("where", ())),
     )
 
 

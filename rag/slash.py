@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rag import render
+from rag.conditions import is_condition
 from rag.errors import IndexUnusable, UsageError
 from rag.records import Answer, Citation
 from rag.scope import scope_of
@@ -83,7 +84,7 @@ def _paragraph(session: Session, citation: Citation, *, width: int, styled: bool
 def _why(session: Session, _words: list[str], width: int, _styled: bool) -> str:
     answer = _last(session)
     # Retrieval gives the same again as long as the index is the same.
-    scope = scope_of(answer.scope, session.engine.store.documents())
+    scope = scope_of(answer.scope, session.engine.store.documents(), where=answer.where)
     engine = replace(session.engine, scope=scope)
     found = engine.prepare(answer.standalone_question).first
     changed = answer.index_generation != engine.store.generation
@@ -95,11 +96,13 @@ def _why(session: Session, _words: list[str], width: int, _styled: bool) -> str:
 
 def _scope(session: Session, words: list[str], _width: int, _styled: bool) -> str:
     if words:
-        session.restrict([] if words == ["*"] else words)
+        conditions = [word for word in words if is_condition(word)]
+        globs = [word for word in words if word not in conditions]
+        session.restrict([] if globs == ["*"] else globs, conditions)
     scope = session.engine.scope
     chosen = scope.documents
     documents = [d for d in session.engine.store.documents() if chosen is None or d.id in chosen]
-    what = " ".join(map(printable, scope.globs)) or "all documents"
+    what = " ".join(map(printable, [*scope.globs, *scope.where])) or "all documents"
     return "\n".join([f"scope: {what}", *(f"  {printable(d.path)}" for d in documents)])
 
 
@@ -113,7 +116,7 @@ def _save(session: Session, words: list[str], _width: int, _styled: bool) -> str
 
 def _reset(session: Session, _words: list[str], _width: int, _styled: bool) -> str:
     session.reset()
-    kept = " (the scope stays: /scope *)" if session.engine.scope.globs else ""
+    kept = " (the scope stays: /scope *)" if session.engine.scope.documents else ""
     return f"what was said is forgotten{kept}"
 
 
@@ -128,7 +131,10 @@ COMMANDS: dict[str, tuple[Command, str]] = {
     "/sources": (_sources, "the sources of the last answer"),
     "/open": (_open, "/open N: a source within its paragraph"),
     "/why": (_why, "how the last answer came about: ranks, evidence, checks, what was withheld"),
-    "/scope": (_scope, "/scope GLOB...: only these documents; /scope * all; alone: which"),
+    "/scope": (
+        _scope,
+        "/scope GLOB|CONDITION...: only these documents; /scope * all; alone: which",
+    ),
     "/save": (_save, "/save FILE.md to read, /save FILE.jsonl to resume"),
     "/reset": (_reset, "forget what was said"),
     "/help": (_help, "this list; Ctrl-C stops an answer, Ctrl-D leaves"),

@@ -1,7 +1,6 @@
 """Document to Passages and sentences with exact offsets.
 
-    lines -> blocks (heading, paragraph, list item, table row, code; furniture left out)
-          -> sentences of each block -> passages of each section
+    blocks (blocks.py) -> sentences of each block -> passages of each section
 
 Nothing here knows how passages are embedded or stored; the caller says how long they may be and
 how length is counted.
@@ -12,64 +11,17 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, replace
 
-from rag.clean import Cleaned, clean
-from rag.describe import Description, acronyms, describe, find_date, front_matter
+from rag.blocks import Block, blocks_of, join_broken, mark_furniture
+from rag.describe import Description, acronyms, describe
+from rag.headings import OUTLINED
+from rag.language import language_of
 from rag.records import Acronym, Document, Passage, Sentence
-from rag.words import STOPWORDS
 
 # Stored with the index: another version of these rules means other passages.
-VERSION = 1
+VERSION = 2
 TARGET_TOKENS = 160
-_MAX_BLOCK = 50_000  # code points; a longer line is cut, behind a sentence if it can be
-_MAX_GAP = 600  # code points of page furniture that a sentence may run across
-_MAX_FOOT = 8  # short lines at the end of a document that may be a page's foot
-
-Kind = Literal["heading", "paragraph", "item", "row", "code", "furniture", "note"]
-
-_HEADING = re.compile(r"\s{0,3}#{1,6}\s+(?=\S)")
-_UNDERLINE = re.compile(r"\s{0,3}(=+|-{3,})\s*$")
-_RST_UNDERLINE = re.compile(r"([=~^\"'`*+#.:_-])\1{2,}\s*$")
-_RULE = re.compile(r"\s{0,3}([-*_=~]\s*){3,}$")
-_ITEM = re.compile(r"\s*(?:[-*+•►▪▸‣◦●–—]|\d{1,3}[.)]|\(\w\))\s+(?=\S)")
-_FENCE = re.compile(r"\s{0,3}(```|~~~)")
-_ROW = re.compile(r"\s*\|.*\|\s*$")
-_NOTE = re.compile(r"\[\^?\d{1,3}\]:?\s+\S")
-_ENDS = re.compile(r"[.!?…:;。！？][\"'”’»)\]*_]*$")
-_PAGE_NUMBER = re.compile(
-    r"(?:page|p\.|seite)?\s*[-–|]?\s*\d{1,4}\s*(?:(?:of|/|von)\s*\d{1,4})?\s*[-–|]?", re.I
-)
-_ADDRESS = re.compile(
-    r"(?:https?://|www\.)\S+|\S+@\S+\.\w+|(?:[\w-]+\.)+(?:com|org|net|eu|info|edu|gov)(?:/\S*)?",
-    re.I,
-)
-_NAVIGATION = re.compile(
-    r"leave a (?:reply|comment)|your e-?mail address will not be published.*|required fields.*"
-    r"|(?:subscribe|sign up)(?: to| for)?(?: our)?(?: newsletters?.*)?|share (?:this|on|via).*"
-    r"|follow us.*|read (?:more|next|also).*|related (?:articles|posts|stories|content)"
-    r"|latest (?:from|news|posts|articles).*|don['’]t miss|from twitter|most (?:read|popular)"
-    r"|(?:accept|manage) (?:all )?cookies.*|(?:privacy|cookie) (?:policy|settings|notice)"
-    r"|terms (?:of|and) (?:use|service|conditions).*|skip to (?:main )?content|click here.*"
-    r"|(?:log|sign) in|advertisement|back to top|menu|search|print|tags?|comments?"
-    r"|(?:©|\(c\)|copyright).*|all rights reserved.*|table of contents|to contact .* visit:",
-    re.I,
-)
-
-
-@dataclass(slots=True)
-class Block:
-    """Consecutive lines that belong together, by their spans in the stored text."""
-
-    kind: Kind
-    spans: list[tuple[int, int]]
-    cleaned: Cleaned = field(default_factory=lambda: Cleaned("", []))
-
-    @property
-    def text(self) -> str:
-        """What a reader sees of it."""
-        return self.cleaned.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +41,24 @@ def split(document: Document, *, count: Callable[[str], int], max_tokens: int) -
         count: Length of a text in the embedder's tokens, special ones included.
         max_tokens: The embedder's limit; ``embedding_text`` of every passage fits it.
     """
-    blocks = _blocks(document.text, document.format)
-    head = [(b.text, b.kind == "heading") for b in blocks[:10] if b.text and b.kind != "furniture"]
+    blocks = blocks_of(document.text, document.format)
+    # Where headings are marked, the first is the title; elsewhere it may be any of them.
+    marked = [b for b in blocks[:10] if b.kind == "heading"]
+    title = marked[:1] if document.format in OUTLINED else marked
+    head = [(b.text, b in title) for b in blocks[:10] if b.text and b.kind != "furniture"]
     repeats = Counter(b.text.rstrip(".") for b in blocks if len(b.text) < 120)
     description = describe(
         document.text,
         head=head,
         repeated={b.text for b in blocks if repeats[b.text.rstrip(".")] > 1},
+        fields=document.format == "rst",
     )
     description = replace(description, **_stated(document))
-    _mark_furniture(blocks, description.title)
-    joined = _join_broken(blocks)
+    mark_furniture(blocks, description.title)
+    joined = join_broken(blocks)
+    if not description.language:
+        prose = " ".join(b.text for b in joined if b.kind in ("paragraph", "item"))
+        description = replace(description, language=language_of(prose))
     passages = tuple(
         _passages(document.text, joined, description.title, count=count, max_tokens=max_tokens)
     )
@@ -127,179 +86,6 @@ def _brief(text: str) -> str:
     """At most 120 bytes of UTF-8: a Chinese letter is a token, a Latin one a fifth of it."""
     return text.encode()[:120].decode(errors="ignore")
 
-
-# -- blocks -------------------------------------------------------------------------------------
-
-
-def _blocks(text: str, format_: str) -> list[Block]:
-    blocks: list[Block] = []
-    current: Block | None = None
-    code, rst = format_ == "code", format_ == "rst"
-    fenced = code
-    underline = _RST_UNDERLINE if rst else _UNDERLINE
-    first = front_matter(text) if format_ in ("text", "markdown") else 0
-    for start, end in _lines(text, first):
-        line = text[start:end]
-        if _FENCE.match(line) and not (code or rst):
-            fenced, current = not fenced, None
-            continue
-        if fenced:
-            if line.strip():
-                blocks.append(Block("code", [(start, end)]))
-            continue
-        if not line.strip() or (_RULE.match(line) and not underline.match(line)):
-            current = None
-            continue
-        if underline.match(line):
-            if current and current.kind == "paragraph" and len(current.spans) == 1:
-                current.kind = "heading"
-            current = None
-            continue
-        if match := _HEADING.match(line):
-            stop = len(line.rstrip())
-            bare = line[:stop].rstrip("#")  # "## Title ##" is closed, "# Learn C#" is not
-            stop = len(bare.rstrip()) if bare[-1:].isspace() else stop
-            blocks.append(Block("heading", [(start + match.end(), start + stop)]))
-            current = None
-            continue
-        if _ROW.match(line):
-            if set(line.strip()) - set("|-: "):
-                blocks.append(Block("row", [(start, end)]))
-            current = None
-            continue
-        if match := _ITEM.match(line):
-            current = Block("item", [(start + match.end(), end)])
-            blocks.append(current)
-            continue
-        if current and _continues(text, current, line):
-            current.spans.append((start, end))
-            continue
-        kind: Kind = "note" if _NOTE.match(line) else "paragraph"
-        current = Block(kind, [(start, end)])
-        blocks.append(current)
-    for block in blocks:
-        block.cleaned = clean(text, block.spans)
-    return [block for block in blocks if block.text]
-
-
-def _lines(text: str, start: int) -> Iterator[tuple[int, int]]:
-    """Spans of lines without their ends; over-long lines come in pieces cut at white space."""
-    for match in re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)").finditer(text, start):
-        at, stop = match.start(), match.start() + len(match.group().rstrip("\r\n"))
-        while stop - at > _MAX_BLOCK:
-            half, whole = at + _MAX_BLOCK // 2, at + _MAX_BLOCK
-            cuts = (text.rfind(mark, half, whole) + 1 for mark in (". ", "。", " ", "\t"))
-            cut = next((cut for cut in cuts if cut), whole)
-            yield at, cut
-            at = cut
-        yield at, stop
-
-
-def _continues(text: str, block: Block, line: str) -> bool:
-    """Whether a line goes on with the block above: wrapped text does, a list of lines not."""
-    start, end = block.spans[-1]
-    above = text[start:end]
-    if sum(b - a for a, b in block.spans) > _MAX_BLOCK or above.endswith("  "):
-        return False
-    if line.lstrip().startswith("©"):
-        return False
-    return len(above.strip()) >= 45 or line.lstrip()[:1].islower()
-
-
-def _mark_furniture(blocks: list[Block], title: str) -> None:
-    """Page numbers, running headers, navigation and addresses: not retrieved, never cited."""
-    seen: set[str] = set()
-    for block in blocks:
-        line = block.text.rstrip(".")
-        short = len(line) < 120 and len(block.spans) == 1 and block.kind != "row"
-        again = short and line in seen and (len(line.split()) <= 12 or line == title)
-        if short:
-            seen.add(line)
-        few = len(line.split()) <= 14
-        if (
-            again
-            or _PAGE_NUMBER.fullmatch(line)
-            or (few and len(line) < 300 and _ADDRESS.fullmatch(line))
-            or (few and _NAVIGATION.fullmatch(line))
-            or not any(c.isalnum() for c in line)
-        ):
-            block.kind = "furniture"
-    # What is left of a page's foot, where the document ends in one.
-    foot = blocks[-_MAX_FOOT:] if blocks and blocks[-1].kind == "furniture" else []
-    for block in reversed(foot):
-        words = block.text.split()
-        if block.kind == "furniture":
-            continue
-        if len(words) > 3 or _ENDS.search(block.text) or any(c.isdigit() for c in block.text):
-            break
-        block.kind = "furniture"
-    for at, block in enumerate(blocks):
-        after = blocks[at + 1] if at + 1 < len(blocks) else None
-        if block.kind == "paragraph" and _plain_heading(block, after):
-            block.kind = "heading"
-
-
-def _plain_heading(block: Block, after: Block | None) -> bool:
-    """A heading without markup: a short line without a full stop, or one in capitals."""
-    text, words = block.text, block.text.split()
-    letters = [c for c in text if c.isalpha()]
-    if len(block.spans) > 1 or not letters or find_date(text):
-        return False
-    if len(words) < 5 and any(c.isdigit() for c in text):
-        return False
-    if len(words) >= 2 and len(words) <= 25 and all(c.isupper() for c in letters):
-        return True
-    return (
-        len(words) <= 14
-        and len(text) < 110
-        and not _ENDS.search(text)
-        and not text.endswith(",")
-        and (letters[0].isupper() or not letters[0].islower())
-        and after is not None
-        and after.kind in ("paragraph", "item")
-        and len(after.text) > len(text)
-        and not after.text[:1].islower()
-    )
-
-
-def _join_broken(blocks: list[Block]) -> list[Block]:
-    """Put sentences together again that a page break tore apart.
-
-    A paragraph that stops without a full stop goes on in the next one that begins in lower case,
-    and one that stops at a function word ("exports to") goes on in any, across page numbers,
-    running headers and footnotes. The joined sentence's span covers what
-    lies between; what is shown leaves it out.
-    """
-    joined: list[Block] = []
-    for block in blocks:
-        torn = False
-        if block.kind in ("paragraph", "heading"):
-            for earlier in reversed(joined[-5:]):
-                if earlier.kind in ("furniture", "note"):
-                    continue
-                tail = earlier.text[-_MAX_GAP:]
-                words = tail.split()
-                torn = (
-                    earlier.kind in ("paragraph", "item")
-                    and len(earlier.text) < _MAX_BLOCK
-                    and not _ENDS.search(tail)
-                    and (block.text[:1].islower() or words[-1].lower() in STOPWORDS)
-                    and (len(words) >= 6 or block.text[:1].islower())
-                    and block.spans[0][0] - earlier.spans[-1][1] <= _MAX_GAP
-                )
-                if torn:
-                    earlier.spans += block.spans
-                    offsets = earlier.cleaned.offsets
-                    offsets += [block.cleaned.offsets[0], *block.cleaned.offsets]
-                    earlier.cleaned = Cleaned(f"{earlier.text} {block.text}", offsets)
-                break
-            if torn:
-                continue
-        joined.append(block)
-    return joined
-
-
-# -- sentences and passages ---------------------------------------------------------------------
 
 _CJK_STOP = re.compile(r"[。！？][”」』）]*")
 _CLOSING = re.compile(r"(?:\]\([^)\n]{0,2000}\)|\[\^?\d{1,3}\])*")

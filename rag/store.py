@@ -150,10 +150,14 @@ class Store:
         paths: dict[int, list[str]] = {}
         for id_, path in self.rows("SELECT document_id, path FROM files ORDER BY path"):
             paths.setdefault(id_, []).append(path)
-        rows = self.rows("SELECT id, title, date, author FROM documents WHERE live")
+        rows = self.rows(
+            "SELECT id, title, date, author, language, format FROM documents WHERE live"
+        )
         found = [
-            DocumentInfo(id_, paths[id_][0], title, date, author, tuple(paths[id_][1:]))
-            for id_, title, date, author in rows
+            DocumentInfo(
+                id_, paths[id_][0], title, date, author, tuple(paths[id_][1:]), language, format_
+            )
+            for id_, title, date, author, language, format_ in rows
             if id_ in paths
         ]
         return sorted(found, key=lambda document: document.path)
@@ -363,7 +367,7 @@ class Store:
             IndexUnusable: It is not there, or is not what was stored.
         """
         row = self._row(
-            "SELECT documents.id, title, date, author FROM passages"
+            "SELECT documents.id, title, date, author, language, format FROM passages"
             " JOIN documents ON documents.id = document_id WHERE passages.id = ?",
             passage_id,
         )
@@ -373,7 +377,8 @@ class Store:
         if not paths:
             raise damaged(self.folder, f"document {row[0]} stands nowhere")
         first, *others = (path for (path,) in paths)
-        document = DocumentInfo(row[0], first, row[1], row[2], row[3], tuple(others))
+        id_, title, date, author, language, format_ = row
+        document = DocumentInfo(id_, first, title, date, author, tuple(others), language, format_)
         passage, line_start, line_end = self._passage(passage_id)
         place = self.place(document.id, passage.start)
         return Hit(

@@ -34,6 +34,10 @@ MAY_IMPORT = {
     "find": "records errors formats terminal",
     "decode": "",
     "converted": "records",
+    "front": "",
+    "language": "",
+    "describe": "records words clean front",
+    "headings": "records clean converted front",
     "ocr": "converted errors",
     "pdf": "records converted",
     "office": "converted",
@@ -43,9 +47,9 @@ MAY_IMPORT = {
     "parse": "converted mail markup office pdf tables",
     "child": "converted ocr parse",
     "sandbox": "records terminal converted ocr child",
-    "read": "records decode find formats sandbox",
-    "describe": "records words clean",
-    "split": "records words clean describe",
+    "read": "records decode find formats headings sandbox",
+    "blocks": "words clean front headings describe",
+    "split": "records headings language describe blocks",
     "embed": "records errors words",
     "sums": "records",
     "lexical": "",
@@ -60,7 +64,8 @@ MAY_IMPORT = {
     "indexing": "records sandbox read split store writing similar dense mending changes staging",
     "watching": "errors store indexing",
     # story 2, a question's
-    "scope": "records errors terminal",
+    "conditions": "records errors terminal",
+    "scope": "records errors terminal conditions",
     "retrieve": "records errors words store dense",
     "evidence": "clean records words store retrieve",
     "compose": "records errors",
@@ -112,7 +117,7 @@ MAY_IMPORT = {
     " render batch evalrun console flags",
     "speaking": "records render console",
     "session": "records errors files answering scope followup render sheets speaking",
-    "slash": "records errors terminal scope render session",
+    "slash": "records errors terminal conditions scope render session",
     "chat": "errors terminal opening session slash render speaking console flags",
     "show": "records errors terminal clean store console flags",
     "cli": "__init__ errors terminal config models fetch store indexing watching opening doctor"
@@ -122,6 +127,7 @@ MAY_IMPORT = {
 HEAVY = (
     "torch", "faiss", "llama_cpp", "sentence_transformers", "transformers", "numpy", "nupunkt",
     "huggingface_hub", "rich", "scipy", "prompt_toolkit", "lxml", "pypdfium2", "docx", "pptx",
+    "markdown_it", "yaml", "py3langid",
 )  # fmt: skip
 
 

@@ -7,9 +7,10 @@ import time
 import pytest
 from conftest import SEEDS, read_document
 
-from rag.describe import Description, acronyms, describe, find_date, front_matter
+from rag.describe import Description, acronyms, describe, find_date
 from rag.embed import HashEmbedder
 from rag.find import find
+from rag.front import front_matter
 from rag.records import Acronym, Document
 from rag.split import Split, split
 
@@ -49,7 +50,7 @@ def describe_seed(number: str) -> Split:
     ],
 )
 def test_seeds_describe_themselves(number: str, title: str, date: str, author: str) -> None:
-    assert describe_seed(number).description == Description(title, date, author)
+    assert describe_seed(number).description == Description(title, date, author, "en")
 
 
 @pytest.mark.parametrize(

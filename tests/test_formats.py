@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rag.describe import describe, front_matter
+from rag.describe import describe
 from rag.formats import format_of, why_unread
+from rag.front import front_matter
 from rag.records import Document
 from rag.split import Split, split
 
