@@ -66,7 +66,7 @@ class Settings:
     threads: int = _bounded(0, 0, 256)
     context_tokens: int = _bounded(4096, 512, 131072)
     passages: int = _bounded(12, 1, 200)
-    evidence: int = _bounded(6, 1, 50)
+    evidence: int = _bounded(5, 1, 50)
     max_answer_tokens: int = _bounded(120, 8, 2048)
     max_claims: int = _bounded(3, 1, 20)
     answer_threshold: float = _bounded(0.55, 0.0, 1.0)

@@ -17,7 +17,7 @@ from rag.store import Store
 from rag.words import open_quotation, terms
 
 _MIN_WORDS = 4
-_TAIL = 0.65  # what is worth less of the best is not read: it costs time and distracts
+_TAIL = 0.6  # what is worth less of the best is not read: it costs time and distracts
 _BEST = 3  # so many are read however long they are; of others what fits in with them
 _ENOUGH = 900  # code points: about 200 tokens, three seconds of reading
 _TWIN = 0.6  # a sentence joins the one that it leans on if it is worth so much of it
