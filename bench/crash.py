@@ -26,7 +26,7 @@ from pathlib import Path
 
 from bench.crash_damage import files, flips, tails
 from bench.crash_kills import calls, disk, kills, points
-from bench.crash_states import ROOT, WORDS, Bench, State, apart, index, lay_out
+from bench.crash_states import ROOT, STARTS, WORDS, Bench, State, apart, index, lay_out
 from rag.errors import IndexBusy
 from rag.store import open_index
 
@@ -113,6 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", choices=EXPERIMENTS, action="append")
+    parser.add_argument("--start", choices=STARTS, action="append", help="Of killed runs.")
     parser.add_argument("--seconds", type=float, default=1e9, help="Most for one experiment.")
     parser.add_argument("--worker", nargs=2, type=Path)
     chosen = parser.parse_args()
@@ -123,7 +124,7 @@ def main() -> None:
         return
     broken = 0
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder), quick=chosen.quick)
+        bench = Bench(Path(folder), quick=chosen.quick, starts=chosen.start or STARTS)
         for name in chosen.only or EXPERIMENTS:
             outcomes: Counter[str] = Counter()
             began = time.monotonic()
@@ -132,6 +133,8 @@ def main() -> None:
                     outcomes[outcome] += 1
                     if bad(outcome):
                         print(outcome, file=sys.stderr, flush=True)
+                    if not outcomes.total() % 50:
+                        print(f"{name}: {outcomes.total()} so far", file=sys.stderr, flush=True)
                     if time.monotonic() > began + chosen.seconds:
                         break
             broken += sum(count for outcome, count in outcomes.items() if bad(outcome))

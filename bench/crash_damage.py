@@ -46,9 +46,10 @@ def tails(bench: Bench) -> Outcomes:
 
 def files(bench: Bench) -> Outcomes:
     """A file missing, or of another generation or another index."""
-    lay_out(bench.folder / "other", texts(1))
     other = bench.saved("other")
-    bench.expect(apart(lambda: index(bench.folder / "other", other)))
+    lay_out(bench.live, texts(1))
+    bench.expect(apart(lambda: index(bench.live, other)))
+    lay_out(bench.live, texts(2))
     for start in ("after", "logged"):
         names = (
             (DATABASE, FILE, LOCK) if start == "after" else (DATABASE, FILE, LOG, f"{DATABASE}-shm")

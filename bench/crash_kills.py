@@ -16,7 +16,6 @@ from pathlib import Path
 
 from bench.crash_states import KILLED, Bench, State, apart, index, ticking
 
-STARTS = ("nothing", "before", "damaged")
 CALLS = ("fsync", "fdatasync", "rename", "renameat", "renameat2", "link", "linkat", "unlink",
          "unlinkat", "ftruncate", "pwrite64", "write", "mkdir")  # fmt: skip
 Outcomes = Generator[str, None, None]
@@ -42,7 +41,7 @@ def _killed_at(bench: Bench, number: int) -> State:
 
 def points(bench: Bench) -> Outcomes:
     """Killed before every SQL statement, sync, rename and removal of a run."""
-    for start in STARTS:
+    for start in bench.starts:
         bench.restore(start)
         steps = _killed_at(bench, 0)["steps"]
         for number in range(1, steps + 1, max(1, steps // 6) if bench.quick else 1):
@@ -80,7 +79,7 @@ def calls(bench: Bench) -> Outcomes:
     if not shutil.which("strace"):
         return
     trace = bench.folder / "trace"
-    for start in STARTS:
+    for start in bench.starts:
         bench.restore(start)
         _traced(bench, trace)
         counts = Counter(re.findall(r"^\d+ +(\w+)\(", trace.read_text(), re.MULTILINE))
@@ -96,13 +95,13 @@ def kills(bench: Bench) -> Outcomes:
     draw = random.Random(0)
     done = 0
     life: dict[str, float] = {}
-    for start in STARTS:
+    for start in bench.starts:
         bench.restore(start)
         began = time.monotonic()
         bench.expect(bench.run())
         life[start] = time.monotonic() - began
     while done < (6 if bench.quick else 200):
-        start = STARTS[done % len(STARTS)]
+        start = bench.starts[done % len(bench.starts)]
         bench.restore(start)
         child = os.fork()
         if not child:
@@ -130,7 +129,7 @@ def disk(bench: Bench) -> Outcomes:
         subprocess.run(["mount", "-o", f"remount,size={size}", mount], check=True)
 
     try:
-        for start in STARTS:
+        for start in bench.starts:
             for free in range(0, 1 << 26, 4096 * (20 if bench.quick else 1)):
                 resize(1 << 26)
                 bench.restore(start)

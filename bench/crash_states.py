@@ -14,7 +14,7 @@ import shutil
 import signal
 import sqlite3
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[1]
 WORDS = "harbour bridge dairy orchard quarry lighthouse railway market library mill".split()
 QUESTIONS = ("bridge", "Who built the lighthouse?", "Did the mill burn down?")
 KILLED = {"killed": True}
+STARTS = ("nothing", "before", "damaged")  # what a run that is killed or starved begins with
 LOG = f"{DATABASE}-wal"
 State = dict[str, Any]
 
@@ -160,9 +161,10 @@ class Bench:
     later state (two of its texts and a vector). The documents are those of the later state.
     """
 
-    def __init__(self, folder: Path, *, quick: bool) -> None:
-        importlib.import_module("faiss")  # once for all children
-        self.quick, self.folder = quick, folder
+    def __init__(self, folder: Path, *, quick: bool, starts: Sequence[str] = STARTS) -> None:
+        for library in ("faiss", "nupunkt", "snowballstemmer"):  # once for all children
+            importlib.import_module(library)
+        self.quick, self.folder, self.starts = quick, folder, starts
         self.live, self.index = folder / "docs", folder / "index"
         self.states: list[State] = []
         for step, name in enumerate(("before", "after")):
