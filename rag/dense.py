@@ -3,8 +3,8 @@
 FAISS files carry no checksum (a flipped bit can silently return wrong neighbours), and
 ``faiss.write_index`` neither syncs nor notices a full disk. So the bytes are ours to write:
 
-    line 1   JSON: identity and generation of the store it was built from, which file it is, SHA-256
-             of the rest
+    line 1   JSON: identity and generation of the store it was built from, which file it is, what it
+             holds, SHA-256 of the rest
     rest     ``faiss.serialize_index``
 
 A file covers a range of passage ids and stays as it is while little of that range changes: what
@@ -192,11 +192,14 @@ def _write(store: Store, segment: _Segment) -> None:
     """Write the file of a range of passages from the stored vectors."""
     import faiss
 
-    payload = faiss.serialize_index(_built(store, segment)).tobytes()
+    built = Part(_built(store, segment), np.zeros(0, dtype=np.int64))
+    payload = faiss.serialize_index(built.index).tobytes()
     header = {
         "identity": segment.identity,
         "generation": store.generation,
         "segment": segment.number,
+        "passages": int(built.index.ntotal),
+        "exact": built.exact,
         "sha256": hashlib.sha256(payload).hexdigest(),
     }
     replace_file(segment.file, [json.dumps(header).encode() + b"\n", payload])
@@ -247,14 +250,19 @@ def _segments(store: Store) -> list[_Segment]:
 
 def _stale(store: Store, segment: _Segment) -> bool:
     """Whether a file is not what it should be, or lacks so much that it is better rewritten."""
-    loaded, generation = _load(store, segment)
-    if loaded is None:
+    read = _read(store, segment)
+    if read is None:
         return True
-    if loaded.exact and loaded.index.ntotal and _large(store):
+    header, _ = read
+    passages, generation = header.get("passages"), header["generation"]
+    if not isinstance(passages, int):  # as an earlier version wrote it
+        return True
+    if header.get("exact") and passages and _large(store):
         return True
     added = store.passages_since(generation, segment.first, segment.last)
-    total = int(loaded.index.ntotal) + added
-    return added + len(loaded.removed) > (0 if total < _ALWAYS else _CHANGED * total)
+    removed = len(store.removed_since(generation, segment.first, segment.last))
+    total = passages + added
+    return bool(added + removed > (0 if total < _ALWAYS else _CHANGED * total))
 
 
 def _parts(store: Store, segment: _Segment) -> list[Part]:
@@ -273,24 +281,33 @@ def _parts(store: Store, segment: _Segment) -> list[Part]:
     return [loaded, Part(recent, none)]
 
 
-def _load(store: Store, segment: _Segment) -> tuple[Part | None, int]:
-    """The file as it was written, and the generation it was written at."""
+def _read(store: Store, segment: _Segment) -> tuple[dict[str, Any], memoryview] | None:
+    """The header and the rest of a file, or None where it is not what was written."""
     try:
         data = memoryview(segment.file.read_bytes())
         end = bytes(data[:1000]).index(b"\n")
         header = json.loads(bytes(data[:end]))
-        generation = header["generation"]
         if (header["identity"], header["segment"]) != (segment.identity, segment.number):
-            return None, 0
-        if not 0 < generation <= store.generation:
-            return None, 0
+            return None
+        if not 0 < header["generation"] <= store.generation:
+            return None
         payload = data[end + 1 :]
         if hashlib.sha256(payload).hexdigest() != header["sha256"]:
-            return None, 0
+            return None
+        return header, payload
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None, 0
+        return None
+
+
+def _load(store: Store, segment: _Segment) -> tuple[Part | None, int]:
+    """The file as it was written, and the generation it was written at."""
     import faiss
 
+    read = _read(store, segment)
+    if read is None:
+        return None, 0
+    header, payload = read
     # Only bytes that this program wrote, by their hash, reach the native reader.
     index = faiss.deserialize_index(np.frombuffer(payload, dtype=np.uint8))
+    generation = header["generation"]
     return Part(index, store.removed_since(generation, segment.first, segment.last)), generation

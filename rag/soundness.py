@@ -110,7 +110,9 @@ def intact_files(store: Store) -> tuple[dict[str, IndexedFile], int]:
     return found, bad
 
 
-def problems(store: Store, *, thorough: bool, words: bool = True) -> list[str]:
+def problems(
+    store: Store, *, thorough: bool, words: bool = True, derived: bool = True
+) -> list[str]:
     """What is not as it was written; empty where the index is sound.
 
     Args:
@@ -119,6 +121,7 @@ def problems(store: Store, *, thorough: bool, words: bool = True) -> list[str]:
             for each 100 MB, and of a large index not at that.
         words: Have FTS5 look at the lexical index too where it is thorough: only for who holds the
             writer's lock, or a writer finds the index locked.
+        derived: Look at the FAISS files too, which a thorough look always does.
     """
     try:
         looked = thorough or size(store) < LARGE
@@ -128,7 +131,8 @@ def problems(store: Store, *, thorough: bool, words: bool = True) -> list[str]:
         store.facts()
         if thorough and not found:
             found += _rows(store)
-        if stale := dense.problem(store):
+        stale = dense.problem(store) if derived or thorough else ""
+        if stale:
             found.append(stale)
         elif thorough and not found and not dense.complete(store):
             found.append(INCOMPLETE)

@@ -99,6 +99,8 @@ def test_header_names_what_it_was_built_from(store: Store) -> None:
         "identity": store.meta("identity"),
         "generation": 1,
         "segment": 0,
+        "passages": store.counts()["passages"],
+        "exact": True,
         "sha256": hashlib.sha256(payload).hexdigest(),
     }
 
