@@ -3,15 +3,17 @@
 FAISS files carry no checksum (a flipped bit can silently return wrong neighbours), and
 ``faiss.write_index`` neither syncs nor notices a full disk. So the bytes are ours to write:
 
-    line 1   JSON: identity and generation of the store it was built from, which file it is, SHA-256
-             of the rest
+    line 1   JSON: identity and generation of the store it was built from, which file it is, what it
+             holds, SHA-256 of the rest
     rest     ``faiss.serialize_index``
 
 A file covers a range of passage ids and stays as it is while little of that range changes: what
 was removed since is left out of its answers, what was added since is searched beside it. So adding
 a document costs the same however large the index is, and a rebuild needs memory for one file only.
 A small index is one file, searched exactly. A large one holds a byte for each dimension, and the
-best of what it finds are scored again with the stored vectors.
+best of what it finds are scored again with the stored vectors. A very large one keeps its passages
+in cells of similar ones, and a quarter of the cells is searched. A file is of the kind that its
+index was large enough for when it was written.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,8 +34,12 @@ from rag.store import Ids, Store
 
 FILE = "dense.faiss"
 SPAN = 50_000  # passage ids that a file covers, and the largest index that is searched exactly
+SCANNED = 300_000  # the largest index of which new files are searched from end to end
+_CELL = 200  # passages in a cell
+_PROBED = 4  # one cell in so many is searched
 _ALWAYS = 10_000  # a file of fewer passages is rewritten at every change
 _CHANGED = 0.05  # a larger one when so much of it is new or gone
+_AT_ONCE = 4  # files read side by side, each in memory twice for a moment
 _AGAIN = 2  # times as many are scored again as are wanted
 
 
@@ -64,8 +71,13 @@ class Part:
             gone = faiss.IDSelectorBatch(self.removed)  # must outlive what refers to it
             left = faiss.IDSelectorNot(gone)
             wanted = left if wanted is None else faiss.IDSelectorAnd(wanted, left)
-        parameters: Any = faiss.SearchParameters
-        chosen = None if wanted is None else parameters(sel=wanted)
+        inner: Any = faiss.downcast_index(self.index.index)
+        kind: Any = faiss.SearchParameters
+        chosen = None if wanted is None else kind(sel=wanted)
+        if isinstance(inner, faiss.IndexIVF):
+            probed = inner.nlist // _PROBED if among is None else inner.nlist
+            kind = faiss.SearchParametersIVF
+            chosen = kind(sel=wanted, nprobe=probed)
         # One question is no work for several threads: they would only wait for each other.
         faiss.omp_set_num_threads(1)
         most = min(limit, int(self.index.ntotal))
@@ -135,8 +147,10 @@ class _Segment:
 
 def open_dense(store: Store) -> DenseIndex:
     """Load the files that match the store; what they lack is taken from the stored vectors."""
-    parts = [part for segment in _segments(store) for part in _parts(store, segment)]
-    return DenseIndex(parts, store.vectors_of)
+    segments = _segments(store)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:  # reading and hashing both let others run
+        found = list(pool.map(lambda segment: _parts(store, segment), segments))
+    return DenseIndex([part for parts in found for part in parts], store.vectors_of)
 
 
 def problem(store: Store) -> str:
@@ -178,11 +192,14 @@ def _write(store: Store, segment: _Segment) -> None:
     """Write the file of a range of passages from the stored vectors."""
     import faiss
 
-    payload = faiss.serialize_index(_built(store, segment)).tobytes()
+    built = Part(_built(store, segment), np.zeros(0, dtype=np.int64))
+    payload = faiss.serialize_index(built.index).tobytes()
     header = {
         "identity": segment.identity,
         "generation": store.generation,
         "segment": segment.number,
+        "passages": int(built.index.ntotal),
+        "exact": built.exact,
         "sha256": hashlib.sha256(payload).hexdigest(),
     }
     replace_file(segment.file, [json.dumps(header).encode() + b"\n", payload])
@@ -195,12 +212,26 @@ def _built(store: Store, segment: _Segment) -> Any:
     ids, vectors = store.passage_vectors(segment.first, segment.last)
     inner: Any = faiss.IndexFlatIP(dimension)
     if len(ids) and _large(store):
-        inner = faiss.IndexScalarQuantizer(
-            dimension, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
-        )
+        inner = _bytes(dimension, len(ids), cells=int(store.meta("passages")) > SCANNED)
         inner.train(vectors)
-    index = faiss.IndexIDMap2(inner)
+    index = faiss.IndexIDMap(inner)
     index.add_with_ids(vectors, ids)
+    return index
+
+
+def _bytes(dimension: int, passages: int, *, cells: bool) -> Any:
+    """An index of a byte for each dimension; in cells, where there are enough passages for that."""
+    import faiss
+
+    kind = faiss.ScalarQuantizer.QT_8bit
+    if not cells or passages < _ALWAYS:
+        return faiss.IndexScalarQuantizer(dimension, kind, faiss.METRIC_INNER_PRODUCT)
+    centres = faiss.IndexFlatIP(dimension)
+    number = passages // _CELL
+    index: Any = faiss.IndexIVFScalarQuantizer(
+        centres, dimension, number, kind, faiss.METRIC_INNER_PRODUCT, False
+    )
+    index.cp.niter, index.cp.max_points_per_centroid = 6, _CELL // 2
     return index
 
 
@@ -219,14 +250,19 @@ def _segments(store: Store) -> list[_Segment]:
 
 def _stale(store: Store, segment: _Segment) -> bool:
     """Whether a file is not what it should be, or lacks so much that it is better rewritten."""
-    loaded, generation = _load(store, segment)
-    if loaded is None:
+    read = _read(store, segment)
+    if read is None:
         return True
-    if loaded.exact and loaded.index.ntotal and _large(store):
+    header, _ = read
+    passages, generation = header.get("passages"), header["generation"]
+    if not isinstance(passages, int):  # as an earlier version wrote it
+        return True
+    if header.get("exact") and passages and _large(store):
         return True
     added = store.passages_since(generation, segment.first, segment.last)
-    total = int(loaded.index.ntotal) + added
-    return added + len(loaded.removed) > (0 if total < _ALWAYS else _CHANGED * total)
+    removed = len(store.removed_since(generation, segment.first, segment.last))
+    total = passages + added
+    return bool(added + removed > (0 if total < _ALWAYS else _CHANGED * total))
 
 
 def _parts(store: Store, segment: _Segment) -> list[Part]:
@@ -245,24 +281,33 @@ def _parts(store: Store, segment: _Segment) -> list[Part]:
     return [loaded, Part(recent, none)]
 
 
-def _load(store: Store, segment: _Segment) -> tuple[Part | None, int]:
-    """The file as it was written, and the generation it was written at."""
+def _read(store: Store, segment: _Segment) -> tuple[dict[str, Any], memoryview] | None:
+    """The header and the rest of a file, or None where it is not what was written."""
     try:
         data = memoryview(segment.file.read_bytes())
         end = bytes(data[:1000]).index(b"\n")
         header = json.loads(bytes(data[:end]))
-        generation = header["generation"]
         if (header["identity"], header["segment"]) != (segment.identity, segment.number):
-            return None, 0
-        if not 0 < generation <= store.generation:
-            return None, 0
+            return None
+        if not 0 < header["generation"] <= store.generation:
+            return None
         payload = data[end + 1 :]
         if hashlib.sha256(payload).hexdigest() != header["sha256"]:
-            return None, 0
+            return None
+        return header, payload
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None, 0
+        return None
+
+
+def _load(store: Store, segment: _Segment) -> tuple[Part | None, int]:
+    """The file as it was written, and the generation it was written at."""
     import faiss
 
+    read = _read(store, segment)
+    if read is None:
+        return None, 0
+    header, payload = read
     # Only bytes that this program wrote, by their hash, reach the native reader.
     index = faiss.deserialize_index(np.frombuffer(payload, dtype=np.uint8))
+    generation = header["generation"]
     return Part(index, store.removed_since(generation, segment.first, segment.last)), generation

@@ -119,7 +119,7 @@ def _run(
     tell: Progress,
     damage: str,
 ) -> IndexReport:
-    recipe = _recipe(embedder_name, sandbox.limits)
+    recipe = recipe_of(embedder_name, sandbox.limits)
     live = store.files()
     roots = resolved(roots, live)
     changes = _listed(roots, live, recipe, replace=replace, gitignore=gitignore)
@@ -193,7 +193,7 @@ def preview_index(
         if store:
             stack.enter_context(contextlib.closing(store))
         live = store.files() if store else {}
-        recipe = _recipe(embedder_name, limits)
+        recipe = recipe_of(embedder_name, limits)
         sandbox = stack.enter_context(Sandbox(limits))
         roots = resolved(roots, live)
         changes = _listed(roots, live, recipe, replace=replace, gitignore=gitignore)
@@ -224,7 +224,8 @@ def _no_document(path: str) -> Document:
     raise KeyError(path)
 
 
-def _recipe(embedder_name: str, limits: ParseLimits) -> str:
+def recipe_of(embedder_name: str, limits: ParseLimits) -> str:
+    """What names how documents are read, split and embedded."""
     recipe = f"{embedder_name}/read-{read.VERSION}/split-{split.VERSION}"
     named = limits.json_field != DEFAULT_LIMITS.json_field
     return f"{recipe}/{limits.json_field}" if named else recipe

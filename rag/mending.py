@@ -80,7 +80,7 @@ def _wrong(store: Store, *, thorough: bool) -> list[str]:
         if getattr(error.__cause__, "sqlite_errorcode", 0) == sqlite3.SQLITE_CANTOPEN:
             raise  # there may be nothing wrong with what is in it
         return [error.message]
-    found = problems(store, thorough=thorough or size(store) < SMALL)
+    found = problems(store, thorough=thorough or size(store) < SMALL, derived=False)
     if INCOMPLETE in found:
         for file in store.folder.glob("dense*.faiss"):
             file.unlink(missing_ok=True)

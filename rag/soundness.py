@@ -18,6 +18,7 @@ from rag.writing import DocumentRows, document_sum, file_sum
 
 SMALL = 200_000_000  # bytes; a smaller index is looked at in full whenever it is written
 INCOMPLETE = "the FAISS files do not hold the live passages"
+LARGE = 1_000_000_000  # bytes; the structure of a larger one is looked at only when that is asked
 _SHOWN = 5
 _ROW = "content, recipe, encoding, title, date, author, language, format, passages, sentences"
 Row = tuple[Any, ...]
@@ -109,24 +110,29 @@ def intact_files(store: Store) -> tuple[dict[str, IndexedFile], int]:
     return found, bad
 
 
-def problems(store: Store, *, thorough: bool, words: bool = True) -> list[str]:
+def problems(
+    store: Store, *, thorough: bool, words: bool = True, derived: bool = True
+) -> list[str]:
     """What is not as it was written; empty where the index is sound.
 
     Args:
         store: An open index.
         thorough: Look at every row; else at the structure only, which SQLite does in about 0.3 s
-            for each 100 MB.
+            for each 100 MB, and of a large index not at that.
         words: Have FTS5 look at the lexical index too where it is thorough: only for who holds the
             writer's lock, or a writer finds the index locked.
+        derived: Look at the FAISS files too, which a thorough look always does.
     """
     try:
-        found = [*_structure(store, thorough=thorough)]
+        looked = thorough or size(store) < LARGE
+        found = [*_structure(store, thorough=thorough)] if looked else []
         if thorough and words:
             found += word_problems(store)
         store.facts()
         if thorough and not found:
             found += _rows(store)
-        if stale := dense.problem(store):
+        stale = dense.problem(store) if derived or thorough else ""
+        if stale:
             found.append(stale)
         elif thorough and not found and not dense.complete(store):
             found.append(INCOMPLETE)

@@ -450,9 +450,12 @@ def has_files(folder: Path) -> bool:
     """
     if not is_index(folder):
         return False
+    file = (folder / DATABASE).resolve()
+    _take_back(file)
     try:
-        file = (folder / DATABASE).resolve().as_uri()
-        with contextlib.closing(sqlite3.connect(f"{file}?mode=ro", uri=True)) as connection:
+        with contextlib.closing(
+            sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)
+        ) as connection:
             made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'files'").fetchone()
             return bool(made and connection.execute("SELECT 1 FROM files LIMIT 1").fetchone())
     except sqlite3.DatabaseError:
@@ -465,13 +468,14 @@ def open_index(folder: Path) -> Store:
     Raises:
         IndexUnusable: There is none, or its file is damaged or of another version.
     """
-    file = folder / DATABASE
-    if not file.is_file():
+    if not is_index(folder):
         raise IndexUnusable(f"no index in {folder}", hint="build one: rag index FOLDER")
+    file = (folder / DATABASE).resolve()
+    _take_back(file)
     with contextlib.ExitStack() as undo:
         try:
             connection = sqlite3.connect(
-                f"{file.resolve().as_uri()}?{_mode(file.resolve())}", uri=True,
+                f"{file.as_uri()}?{_mode(file)}", uri=True,
                 isolation_level=None, check_same_thread=False,
             )  # fmt: skip
             undo.callback(connection.close)
@@ -482,6 +486,18 @@ def open_index(folder: Path) -> Store:
         _check(store)
         undo.pop_all()
     return store
+
+
+def _take_back(file: Path) -> None:
+    """Undo what a first run left half made: who opens a file only to read it cannot."""
+    if file.with_name(f"{file.name}-journal").exists():
+        with (
+            contextlib.suppress(sqlite3.Error),
+            contextlib.closing(
+                sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, timeout=1)
+            ) as connection,
+        ):
+            connection.execute("SELECT 1 FROM sqlite_master")
 
 
 def _mode(file: Path) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from conftest import SEEDS, IndexBuilder
 
+from rag import dense
 from rag.dense import FILE, open_dense, problem, refresh
 from rag.embed import HashEmbedder
 from rag.store import Store, open_index
@@ -98,6 +99,8 @@ def test_header_names_what_it_was_built_from(store: Store) -> None:
         "identity": store.meta("identity"),
         "generation": 1,
         "segment": 0,
+        "passages": store.counts()["passages"],
+        "exact": True,
         "sha256": hashlib.sha256(payload).hexdigest(),
     }
 
@@ -123,3 +126,26 @@ def test_refreshing_writes_what_is_missing_and_nothing_else(store: Store) -> Non
     assert refresh(store) == 1
     assert (store.folder / FILE).read_bytes() == before
     assert not (store.folder / "dense-0007.faiss").exists(), "of passages that are not there"
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["bytes", "cells"])
+def test_a_large_index_finds_what_exact_search_finds(
+    store: Store, monkeypatch: pytest.MonkeyPatch, many: bool
+) -> None:
+    exact = search(store)
+    monkeypatch.setattr(dense, "SPAN", 40)
+    monkeypatch.setattr(dense, "_ALWAYS", 1)
+    monkeypatch.setattr(dense, "_CELL", 4)
+    monkeypatch.setattr(dense, "SCANNED", 0 if many else 10**9)
+    (store.folder / FILE).unlink()
+    assert refresh(store) == store.last_passage() // 40 + 1
+    assert problem(store) == ""
+    for found, best in zip(search(store), exact, strict=True):
+        scores = dict(best)
+        kept = [passage_id for passage_id, _ in found if passage_id in scores]
+        assert len(kept) >= (6 if many else 10)
+        for passage_id, score in found:
+            assert score == pytest.approx(scores.get(passage_id, score), rel=1e-5)
+    some, vector = store.live_passages()[::7], HashEmbedder().embed(QUESTIONS[:1])[0]
+    among = open_dense(store).search(vector, 10_000, among=np.array(some))
+    assert sorted(passage_id for passage_id, _ in among) == some, "all of a few are searched"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,41 @@ def test_a_decimal_is_counted_as_it_is_searched(
     assert best[0] == exact[0][0]
     assert best[1] == pytest.approx(exact[0][1])
     store.close()
+
+
+@pytest.fixture
+def many() -> lexical.Rows:
+    """20,000 passages of which every other says "common", every fifth "some", each tenth "rare"."""
+    database = sqlite3.connect(":memory:")
+    database.execute("CREATE VIRTUAL TABLE lexical USING fts5(terms)")
+    words = {2: "common", 5: "some", 10: "rare", 1999: "unique"}
+    database.executemany(
+        "INSERT INTO lexical (rowid, terms) VALUES (?, ?)",
+        [
+            (n, " ".join(["x", *(word for every, word in words.items() if n % every == 0)]))
+            for n in range(1000, 21_000)
+        ],
+    )
+    database.commit()
+    return lambda query, *values: database.execute(query, values).fetchall()
+
+
+def test_very_common_words_are_counted_in_part(
+    many: lexical.Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert lexical.frequency(many, "common") == 10_000
+    monkeypatch.setattr(lexical, "MOST", 200)
+    assert lexical.frequency(many, "unique") == 10
+    assert lexical.frequency(many, "absent") == 0
+    assert lexical.frequency(many, "common") == pytest.approx(10_000, rel=0.05)
+    assert lexical.frequency(many, "rare") == pytest.approx(2000, rel=0.1)
+
+
+def test_passages_with_the_most_of_the_rarest_words_are_candidates(
+    many: lexical.Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["common", "some", "rare", "unique"]
+    exact = lexical.scored(many, " OR ".join(words), 3)
+    monkeypatch.setattr(lexical, "MOST", 1500)  # 7,500 passages may be listed: not "common"
+    found = lexical.search(many, {word: lexical.frequency(many, word) for word in words}, 3)
+    assert [passage for passage, _ in found] == [passage for passage, _ in exact]

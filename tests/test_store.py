@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from conftest import SEEDS, IndexBuilder
 
+from rag import doctor, soundness
 from rag.config import Settings
 from rag.doctor import index_status
 from rag.embed import HashEmbedder
@@ -250,7 +251,9 @@ def test_a_look_at_the_index_and_a_writer_do_not_lock_each_other(index: Path) ->
         assert state.checked.startswith("every row but the search by words")
 
 
-def test_the_structure_is_looked_at_however_large_the_index_is(index: Path) -> None:
+def test_the_structure_is_looked_at_unless_the_index_is_very_large(
+    index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with sqlite3.connect(index / DATABASE) as database:
         ((page,),) = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'sketches'")
         ((size,),) = database.execute("PRAGMA page_size")
@@ -260,7 +263,18 @@ def test_the_structure_is_looked_at_however_large_the_index_is(index: Path) -> N
     (index / DATABASE).write_bytes(data)
     store = open_index(index)
     assert problems(store, thorough=False) != []
+    monkeypatch.setattr(soundness, "LARGE", 0)
+    assert problems(store, thorough=False) == []
+    assert problems(store, thorough=True) != []
     store.close()
+
+
+def test_what_was_looked_at_is_said(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(index=str(index), embedder="hash", llm="extractive")
+    monkeypatch.setattr(doctor, "SMALL", 0)
+    assert index_status(settings).checked.startswith("the structure;")
+    monkeypatch.setattr(doctor, "LARGE", 0)
+    assert index_status(settings).checked.startswith("the facts and the FAISS files;")
 
 
 def test_an_index_in_a_folder_that_cannot_be_written_is_read(
