@@ -280,8 +280,9 @@ class LlamaGenerator:
 
         An answer often goes on as its sources do. So what followed the last words where they stood
         before is read along with each token, and what the model would have written itself is kept:
-        four tokens cost less than two read singly, and no token differs (prompt lookup decoding,
-        Saxena 2023; https://github.com/apoorvumang/prompt-lookup-decoding).
+        four tokens cost less than two read singly, and no token differs but where two are as likely
+        to the last digits, in which batches differ (prompt lookup decoding, Saxena 2023;
+        https://github.com/apoorvumang/prompt-lookup-decoding).
         """
         held = self._held[_ANSWER]
         following = [self._likeliest(-1)]
