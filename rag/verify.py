@@ -316,6 +316,7 @@ def _adjoin(one: Span, other: Span) -> bool:
     return one.document.id == other.document.id and apart <= NEXT
 
 
+_OPEN = re.compile(r"\b(?:who|whom|whose|what|which|when|where|why|how)\b", re.IGNORECASE)
 _YES_OR_NO = re.compile(
     r"(?:^|[,;:?] *(?:and |or |but )?)(?:is|are|was|were|do|does|did|has|have|had|can|could|will"
     r"|would|should|may|might|must)\b",
@@ -327,9 +328,10 @@ _TOGETHER = 0.65  # share of them that one text, with what adjoins it, must have
 
 
 def _repeats(claim: str, question: str) -> bool:
-    """Whether a claim only says its question again, which answers none but a yes-or-no one."""
-    new = set(terms(claim)) - set(terms(question))
-    return not new and not negated(claim) and not _YES_OR_NO.search(question)
+    """Whether a claim only says its question again, which is no answer to who, what or why."""
+    if not _OPEN.search(question) or _YES_OR_NO.search(question) or negated(claim):
+        return False
+    return not set(terms(claim)) - set(terms(question))
 
 
 def _welded(claim: str, cited: list[Span], question: str) -> bool:

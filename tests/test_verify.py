@@ -269,6 +269,8 @@ def test_a_reason_comes_from_a_text_about_what_it_explains(claim: str, supported
          "Did China put four entities under sanctions?", False),
         ("China put four entities under sanctions",
          "When was that, and has China put four entities under sanctions?", False),
+        ("China put four entities under sanctions",
+         "China put four entities under sanctions?", False),
         ("China put no entities under sanctions",
          "Which four entities did China put under sanctions?", False),
     ],
