@@ -42,7 +42,7 @@ from rag.retrieve import Query, expand, make_query, retrieve
 from rag.said import Said, Verifier
 from rag.scope import EVERYTHING, Scope
 from rag.store import Store
-from rag.verify import Span, Support, of_another, out_of_kind
+from rag.verify import Span, Support, of_another, of_another_time, out_of_kind
 
 REFUSAL = "The documents do not answer this."
 NOT_ASKED = "the cited text does not answer exactly this question"
@@ -368,6 +368,8 @@ class Engine:
             kept = without_given_time(text, question=question, unknown=set(support_.invented))
             if kept != text:
                 text, support_ = kept, check(kept)
+                another = of_another_time(question, text, support_.spans)
+                support_ = replace(support_, reason=support_.reason or another)
             if not supported and not support_.reason:
                 another = "" if several else of_another(question, support_.spans)
                 support_ = replace(support_, reason=out_of_kind(question, text) or another)

@@ -191,6 +191,18 @@ def of_another(question: str, cited: tuple[Span, ...]) -> str:
     return f"the cited text does not speak of {', '.join(sorted(described))}"
 
 
+def of_another_time(question: str, claim: str, cited: tuple[Span, ...]) -> str:
+    """Why texts that lack the time a question gives cannot be about what it asks, or "".
+
+    Where a claim loses that time, what else it takes from the question must stand in the texts:
+    "ratified in 2022" is nothing that a text on the signing in 2020 answers.
+    """
+    taken = set(terms(claim)) & set(terms(question))
+    known = " ".join(f"{s.clean} {s.document.title}" for s in cited)
+    missing = {term for term in taken if not named({term}, known)}
+    return "the cited text speaks of another time" if 3 * len(missing) > len(taken) else ""
+
+
 def support(
     claim: str,
     spans: list[Span],

@@ -6,7 +6,7 @@ import pytest
 
 from rag.embed import HashEmbedder
 from rag.records import DocumentInfo, Evidence, Sentence
-from rag.verify import MAX_CITATIONS, Span, Support, out_of_kind, spans_of, support
+from rag.verify import MAX_CITATIONS, Span, Support, of_another_time, out_of_kind, spans_of, support
 
 DOCUMENT = DocumentInfo(1, "a.txt", "Notes", "", "")
 TRADE = "Trade between Russia and China grew by a quarter last year."
@@ -297,3 +297,19 @@ SHIPS = "The ships of the northern fleet carry grain and timber to Malmo."
 def test_a_sentence_of_two_halves_is_in_neither(claim: str, supported: bool) -> None:
     found = judge(claim, HARBOUR, "Nothing more is known.", SHIPS, question="What happened?")
     assert ("in no single text" not in found.reason) == supported
+
+
+@pytest.mark.parametrize(
+    ("question", "claim", "fault"),
+    [
+        ("Why did China ratify the treaty in 2022?",
+         "China ratified the treaty after seven years of talks", True),
+        ("Why did Brussels sign the treaty on investment in 2022?",
+         "Brussels signed the treaty on investment after seven years of talks", False),
+        ("When was that?", "It was after seven years of talks", False),
+    ],
+)  # fmt: skip
+def test_a_text_of_another_time_must_say_the_rest(question: str, claim: str, fault: bool) -> None:
+    text = "In 2020, after seven years of talks, Brussels signed a treaty on investment."
+    cited = (Span(DOCUMENT, 0, len(text), text),)
+    assert bool(of_another_time(question, claim, cited)) == fault
