@@ -43,6 +43,7 @@ from rag.said import Said, Verifier
 from rag.scope import EVERYTHING, Scope
 from rag.store import Store
 from rag.verify import Span, Support, of_another, of_another_time, out_of_kind
+from rag.words import capital
 
 REFUSAL = "The documents do not answer this."
 NOT_ASKED = "the cited text does not answer exactly this question"
@@ -220,7 +221,7 @@ class Engine:
         if begun or part.leans:
             question = expand(whole.asked, self.store.acronyms())
         if begun and part.of:
-            opens = f"{part.of[0].upper()}{part.of[1:]}"
+            opens = capital(part.of)
         most = self.limits.max_claims
         if not self._write(
             question, found, said, begun=begun, opens=opens, several=several,
@@ -235,28 +236,32 @@ class Engine:
         All of it holds or none: each step is checked like any answer, and the last must rest on a
         text that names what was found.
         """
-        trial, question, one = said.trial(), asked, ""
+        trial = said.trial()
+        question, one = self._found_out(asked, trial)
+        held = False
+        if one:
+            found = self._find(question)
+            most = self.limits.max_claims
+            held = self._write(found.asked, found, trial, sentences=most) and trial.speaks_of(one)
+        said.take(trial, held=held)
+
+    def _found_out(self, question: str, trial: Said) -> tuple[str, str]:
+        """A question with names in place of its descriptions, and the last one; or "" for that."""
+        one = ""
         for _ in range(MAX_HOPS):
             description = self._description(question)
             if not description:
-                break
-            opens = f"{description[0].upper()}{description[1:]} is"
+                return question, one
             found = self._find(f"Who or what is {description}?")
-            one = ""
-            if self._write(found.asked, found, trial, opens=opens, sentences=1):
-                one = meant(trial.claims[-1].text, description)
+            opens = f"{capital(description)} is"
+            if not self._write(found.asked, found, trial, opens=opens, sentences=1):
+                return question, ""
+            one = meant(trial.claims[-1].text, description)
             # One text must speak of both: a claim may rest on two.
-            if not (one and trial.speaks_of(one, description)):
-                one = ""
-                break
+            if not one or not trial.speaks_of(one, description):
+                return question, ""
             question = question.replace(description, one, 1)
-        held = False
-        if one:
-            hops = len(trial.claims)
-            found = self._find(question)
-            self._write(found.asked, found, trial, sentences=self.limits.max_claims)
-            held = len(trial.claims) > hops and trial.speaks_of(one)
-        said.take(trial, held=held)
+        return question, one
 
     def _description(self, question: str) -> str:
         """The innermost description of a question, or "" where nothing has to be found out."""
@@ -330,7 +335,7 @@ class Engine:
                         break
                 said.add(text, support_.spans, score)
         said.answerability.append(answerability)
-        said.hits |= {hit.passage_id: hit for hit in found.hits if hit.passage_id not in said.hits}
+        said.saw(found.hits)
         said.count(prompt, reused, self.generator)
         return len(said.claims) > known
 

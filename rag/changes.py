@@ -117,19 +117,16 @@ def compare(
     """
     ocr = sandbox.limits.ocr is not None
     known = {
-        (file.sha256, format_): (file.content, _was_recognised(file))
+        (file.sha256, _format(path)): (file.content, _was_recognised(file))
         for path, file in live.items()
-        if file.recipe == recipe
-        # Without OCR what was recognised stays; with it a PDF that was read without is read again.
-        and ((format_ := format_of(PurePosixPath(path).name)) != "pdf"
-             or not ocr or _was_recognised(file))
-    }  # fmt: skip
+        if file.recipe == recipe and not (ocr and _unrecognised(path, file))
+    }
     for source in changes.inputs:
         before = live.get(source.path)
         root, seen = _root_of(source, roots), _seen(source)
         current = before is not None and before.recipe == recipe
         recognised = before is not None and _was_recognised(before)
-        due = ocr and not recognised and format_of(PurePosixPath(source.path).name) == "pdf"
+        due = ocr and before is not None and _unrecognised(source.path, before)
         same_file = before and seen and before.seen.removesuffix(_RECOGNISED) == seen
         if before and current and same_file and not due:
             changes.unchanged += 1
@@ -185,6 +182,15 @@ def compare(
 
 def _was_recognised(file: IndexedFile) -> bool:
     return file.seen.endswith(_RECOGNISED)
+
+
+def _unrecognised(path: str, file: IndexedFile) -> bool:
+    """Whether it is a PDF that was read without OCR, and is to be read again with it."""
+    return _format(path) == "pdf" and not _was_recognised(file)
+
+
+def _format(path: str) -> str:
+    return format_of(PurePosixPath(path).name)
 
 
 def _says_the_same(new: Document, old: Document) -> bool:

@@ -118,11 +118,10 @@ def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) 
             if score >= _TWIN * chosen[twin].score:
                 chosen[twin] = replace(item, score=chosen[twin].score)
         elif len(chosen) < limit and score >= _TAIL * scored[0][0]:
-            length += len(item.shown)
-            if len(chosen) < _BEST or length <= _ENOUGH:
+            longer = length + len(item.shown)
+            if len(chosen) < _BEST or longer <= _ENOUGH:
                 chosen.append(item)
-            else:
-                length -= len(item.shown)
+                length = longer
     if _OF_THE_DOCUMENT.search(query.text):
         heads = _heads(hits, store=store)
         return [*heads, *chosen][: max(limit, len(heads))]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from rag.compose import compose_followup
 from rag.leaning import WORD, bare, leans, vague
 from rag.records import Generator
-from rag.words import NEGATIONS, STOPWORDS, figures, stem, tokens
+from rag.words import NEGATIONS, STOPWORDS, capital, figures, stem, tokens
 
 _MOST_TOKENS = 64  # a rewriting
 _MOST_WORDS = 45
@@ -49,7 +49,7 @@ def standalone(question: str, history: Sequence[Exchange], *, generator: Generat
         return question
     alone = _FRAGMENT.sub("", bare(question))
     if _is_question(alone) and _named(alone) and not leans(alone):
-        return f"{_capital(alone)}?"  # "And what does France want?"
+        return f"{capital(alone)}?"  # "And what does France want?"
     if _TOPIC.fullmatch(alone) and not _POINTERS.search(alone):
         return f"What is said about {alone}?"
     opening, banned = begun(question, history[-1].question)
@@ -139,12 +139,12 @@ def begun(question: str, before: str) -> tuple[str, tuple[str, ...]]:
     about = _FRAGMENT.sub("", text)
     if not _is_question(about):
         opening = _OPENING.match(_topic(before))
-        return (_capital(opening.group()) if opening else ""), _ABOUT
+        return (capital(opening.group()) if opening else ""), _ABOUT
     found = _POINTERS.search(about)
     if not found or _SAID_THAT.search(about):
-        return (_capital(about) if len(about.split()) <= _CUT else ""), ()
+        return (capital(about) if len(about.split()) <= _CUT else ""), ()
     banned = {m.group().lower() for m in _POINTERS.finditer(about)}
-    return _capital(about[: found.start()].strip()), tuple(sorted(banned))
+    return capital(about[: found.start()].strip()), tuple(sorted(banned))
 
 
 def _is_question(text: str) -> bool:
@@ -250,7 +250,7 @@ def by_rule(question: str, before: Exchange) -> str:
     topic = _topic(before.question)
     about = _TOO.sub("", _FRAGMENT.sub("", bare(question))).strip()
     if before.answer and (said := _SAID_THAT.search(about)):
-        return f"{_capital(about[: said.start()])}{said['verb']} that {before.answer.rstrip(' .')}?"
+        return f"{capital(about[: said.start()])}{said['verb']} that {before.answer.rstrip(' .')}?"
     if _SWAPPED.match(about) and _LEADING.match(topic):
         return f"{_LEADING.sub(about.capitalize(), topic)}?"
     if not _is_question(about) and not re.search(rf", {_ASKS.pattern}", about):
@@ -260,7 +260,7 @@ def by_rule(question: str, before: Exchange) -> str:
         found, name = pronouns[0], names[0]
         if found["owner"]:
             name += "'" if name.endswith("s") else "'s"
-        return f"{_capital(about[: found.start()] + name + about[found.end() :])}?"
+        return f"{capital(about[: found.start()] + name + about[found.end() :])}?"
     return f'Regarding "{_lower(topic)}": {_lower(about)}?'
 
 
@@ -278,15 +278,15 @@ def _with(about: str, earlier: str) -> str:
     if _YEAR.fullmatch(thing):
         years = _YEAR.findall(earlier)
         if len(years) == 1:
-            return f"{_capital(_YEAR.sub(thing, earlier))}?"
-        return "" if years else f"{_capital(earlier)} {about if thing != about else f'in {thing}'}?"
+            return f"{capital(_YEAR.sub(thing, earlier))}?"
+        return "" if years else f"{capital(earlier)} {about if thing != about else f'in {thing}'}?"
     if not _NAME.fullmatch(thing):
         return ""
     subject = _SUBJECT.search(earlier)
     old = names[0] if len(names) == 1 else subject["name"] if subject and thing == about else ""
     if _is_acronym(old) != _is_acronym(thing):
         return ""  # no thing of its kind: a treaty, and a country
-    return f"{_capital(earlier.replace(old, thing, 1))}?" if old else ""
+    return f"{capital(earlier.replace(old, thing, 1))}?" if old else ""
 
 
 def _is_acronym(name: str) -> bool:
@@ -301,10 +301,6 @@ def _names(text: str) -> list[str]:
         for name in dict.fromkeys(found)
         if not _ASKS.match(name) and not _ADJECTIVE.search(name)
     ]
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _lower(text: str) -> str:

@@ -8,6 +8,7 @@ copying it. What it is found to mean takes its place in the question.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from rag.words import names, numbers, terms
 
@@ -55,8 +56,7 @@ _END = re.compile(r",? (?:who|which|that|where|when|and (?:was|is|then)|an?)\b|[
 
 def description_at(question: str) -> int | None:
     """Where the innermost description of a question begins, if it has any."""
-    found = [m.start() for pattern in _STARTS for m in pattern.finditer(question)]
-    return max(found, default=None)
+    return max(_starts(question), default=None)
 
 
 def described_by(question: str) -> set[str]:
@@ -87,7 +87,7 @@ def repeated(question: str, claim: str) -> set[str]:
     """
     found: set[str] = set()
     said = f" {claim.casefold()} "
-    for start in (m.start() for pattern in _STARTS for m in pattern.finditer(question)):
+    for start in _starts(question):
         words = question[start:].rstrip(" ?").split()
         for count in range(len(words), _REPEATED - 1, -1):
             copied = " ".join(words[:count])
@@ -97,5 +97,10 @@ def repeated(question: str, claim: str) -> set[str]:
     return found
 
 
+def _starts(question: str) -> Iterator[int]:
+    """Where descriptions begin."""
+    return (match.start() for pattern in _STARTS for match in pattern.finditer(question))
+
+
 def _names(text: str) -> set[str]:
-    return names(f"x {text}")
+    return names(text, first=True)

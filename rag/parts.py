@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from rag.words import capital
+
 MAX_PARTS = 3
 _MIN_WORDS = 3
 _MIN_OPENING_WORDS = 4  # "How many people and how many firms ..." shares one verb
@@ -117,7 +119,7 @@ def split_question(question: str) -> tuple[Part, ...]:
     if not 1 < len(joined) <= MAX_PARTS or len(joined[0].split()) < _MIN_OPENING_WORDS:
         return (Part(question),)
     return tuple(
-        Part(f"{preamble}{piece if preamble else _capital(piece)}?", bool(n and _leans(piece)))
+        Part(f"{preamble}{piece if preamble else capital(piece)}?", bool(n and _leans(piece)))
         for n, piece in enumerate(joined)
     )
 
@@ -160,7 +162,3 @@ def _leans(piece: str) -> bool:
     owner = _OWNER.search(piece)
     # "Has the EU lifted its sanctions": whose they are is said before.
     return bool(_LEANS.search(piece) or (owner and not _NAMED.search(piece[: owner.start()])))
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

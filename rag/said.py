@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
 
 from rag.citing import Citations
 from rag.records import Citation, Claim, Embedder, Evidence, Generator, Hit, Prompt, Stats
@@ -50,9 +50,8 @@ class Said:
         Only where nothing was claimed before.
         """
         self.dropped += trial.dropped
-        self.hits |= {key: hit for key, hit in trial.hits.items() if key not in self.hits}
-        mine, more = asdict(self.stats), asdict(trial.stats)
-        self.stats = Stats(**{name: mine[name] + more[name] for name in mine})
+        self.saw(trial.hits.values())
+        self._spend(trial.stats)
         if not held:
             return
         self.book, self.claims, self.unanswered = trial.book, trial.claims, []
@@ -79,14 +78,24 @@ class Said:
     def count(self, prompt: Prompt, reused: int, generator: Generator) -> None:
         """Add up what a part cost."""
         self.first_token_at = self.first_token_at or generator.first_token_at
-        self.stats = replace(
-            self.stats,
-            prompt_tokens=self.stats.prompt_tokens + len(prompt.tokens),
-            reused_tokens=self.stats.reused_tokens + reused,
-            answer_tokens=self.stats.answer_tokens + generator.written,
-            evidence_offered=self.stats.evidence_offered + len(prompt.evidence),
-            evidence_dropped=self.stats.evidence_dropped + prompt.dropped,
+        self._spend(
+            Stats(
+                prompt_tokens=len(prompt.tokens),
+                reused_tokens=reused,
+                answer_tokens=generator.written,
+                evidence_offered=len(prompt.evidence),
+                evidence_dropped=prompt.dropped,
+            )
         )
+
+    def saw(self, hits: Iterable[Hit]) -> None:
+        """Passages that were retrieved; one that was before keeps its place."""
+        for hit in hits:
+            self.hits.setdefault(hit.passage_id, hit)
+
+    def _spend(self, more: Stats) -> None:
+        spent, added = asdict(self.stats), asdict(more)
+        self.stats = Stats(**{name: spent[name] + added[name] for name in spent})
 
 
 class Verifier:
@@ -121,4 +130,4 @@ class Verifier:
 
 def _called(text: str) -> set[str]:
     """By what a text would speak of this: its names and figures."""
-    return names(f"x {text}") | numbers(text)
+    return names(text, first=True) | numbers(text)

@@ -47,6 +47,7 @@ _LIVE = (
     "FROM passages JOIN documents ON documents.id = document_id"
     " WHERE live AND published > ?1 AND passages.id BETWEEN ?2 AND ?3"
 )
+_INFO = "documents.id, title, date, author, language, format"
 # Few documents are recent: SQLite is made to begin with them.
 _RECENT = (
     "FROM documents CROSS JOIN passages ON document_id = documents.id WHERE live AND published > ?1"
@@ -150,16 +151,8 @@ class Store:
         paths: dict[int, list[str]] = {}
         for id_, path in self.rows("SELECT document_id, path FROM files ORDER BY path"):
             paths.setdefault(id_, []).append(path)
-        rows = self.rows(
-            "SELECT id, title, date, author, language, format FROM documents WHERE live"
-        )
-        found = [
-            DocumentInfo(
-                id_, paths[id_][0], title, date, author, tuple(paths[id_][1:]), language, format_
-            )
-            for id_, title, date, author, language, format_ in rows
-            if id_ in paths
-        ]
+        rows = self.rows(f"SELECT {_INFO} FROM documents WHERE live")
+        found = [_info(row, paths[row[0]]) for row in rows if row[0] in paths]
         return sorted(found, key=lambda document: document.path)
 
     def files(self) -> dict[str, IndexedFile]:
@@ -367,7 +360,7 @@ class Store:
             IndexUnusable: It is not there, or is not what was stored.
         """
         row = self._row(
-            "SELECT documents.id, title, date, author, language, format FROM passages"
+            f"SELECT {_INFO} FROM passages"
             " JOIN documents ON documents.id = document_id WHERE passages.id = ?",
             passage_id,
         )
@@ -376,9 +369,7 @@ class Store:
         paths = self.rows("SELECT path FROM files WHERE document_id = ? ORDER BY path", row[0])
         if not paths:
             raise damaged(self.folder, f"document {row[0]} stands nowhere")
-        first, *others = (path for (path,) in paths)
-        id_, title, date, author, language, format_ = row
-        document = DocumentInfo(id_, first, title, date, author, tuple(others), language, format_)
+        document = _info(row, [path for (path,) in paths])
         passage, line_start, line_end = self._passage(passage_id)
         place = self.place(document.id, passage.start)
         return Hit(
@@ -486,6 +477,12 @@ def open_index(folder: Path) -> Store:
         _check(store)
         undo.pop_all()
     return store
+
+
+def _info(row: tuple[Any, ...], paths: list[str]) -> DocumentInfo:
+    """A document from its columns ``_INFO`` and the paths at which it stands."""
+    id_, title, date, author, language, format_ = row
+    return DocumentInfo(id_, paths[0], title, date, author, tuple(paths[1:]), language, format_)
 
 
 def _take_back(file: Path) -> None:

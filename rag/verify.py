@@ -174,7 +174,7 @@ def out_of_kind(question: str, claim: str) -> str:
         new = " ".join(word for word in claim.split() if word not in question.split())
         return "" if _TIME_WORD.search(new) else "it gives no time, and one was asked for"
     if _NAME.search(question):
-        new_names = names(f"x {claim}") - set(terms(question))
+        new_names = names(claim, first=True) - set(terms(question))
         return "" if new_names else "it gives no name, and one was asked for"
     return ""
 
@@ -286,7 +286,7 @@ def _judge(
         ),
     )
     # A figure from another text than the one that says the rest is another thing's figure.
-    invented = figures(claim) - numbers(" ".join(s.clean for s in cited if _adjoin(s, cited[0])))
+    invented = figures(claim) - numbers(_around(cited[0], cited))
     if invented:
         reason = f"the number {', '.join(sorted(invented))} is not in the cited text"
         return Support(tuple(cited), 0.0, reason, signals, frozenset(invented))
@@ -310,8 +310,7 @@ def _fault(claim: str, cited: list[Span], question: str, signals: Signals) -> st
     if _unexplained(claim, cited):
         return "the text that gives the reason does not speak of what it explains"
     # Like a figure, a description belongs to the text that says the rest.
-    near = [span for span in cited if _adjoin(span, cited[0])]
-    known = " ".join(f"{span.clean} {span.document.title}" for span in near)
+    known = f"{_around(cited[0], cited)} {cited[0].document.title}"
     described = {n for n in repeated(question, claim) if not named({n}, known)}
     if described:
         return f"the cited text does not name {', '.join(sorted(described))}"
@@ -326,6 +325,11 @@ def _adjoin(one: Span, other: Span) -> bool:
     """Whether two texts are the same or stand one after the other."""
     apart = max(one.start, other.start) - min(one.end, other.end)
     return one.document.id == other.document.id and apart <= NEXT
+
+
+def _around(span: Span, cited: list[Span]) -> str:
+    """A cited text, with those of the others that stand next to it."""
+    return " ".join(other.clean for other in cited if _adjoin(other, span))
 
 
 _OPEN = re.compile(r"\b(?:who|whom|whose|what|which|when|where|why|how)\b", re.IGNORECASE)
@@ -352,10 +356,7 @@ def _welded(claim: str, cited: list[Span], question: str) -> bool:
     Half of one sentence and half of another make a sentence that neither supports.
     """
     asked = set(terms(question))
-    texts = [
-        set(terms(" ".join(other.clean for other in cited if _adjoin(other, span))))
-        for span in cited
-    ]
+    texts = [set(terms(_around(span, cited))) for span in cited]
     for clause in _CLAUSE.split(claim):
         new = set(terms(clause)) - asked
         most = max(len(new & text) for text in texts)
@@ -378,10 +379,7 @@ def _unexplained(claim: str, cited: list[Span]) -> bool:
     if not because:
         return False
     what, why = set(terms(claim[: because.start()])), set(terms(claim[because.end() :]))
-    texts = [
-        set(terms(" ".join(other.clean for other in cited if _adjoin(other, span))))
-        for span in cited
-    ]
+    texts = [set(terms(_around(span, cited))) for span in cited]
     reason = max(texts, key=lambda text: len(text & why))
     return len(what) >= _FEW and len(what & reason) < _EXPLAINED * len(what)
 
@@ -437,7 +435,9 @@ def _stranger(claim: str, cited: list[Span], question: str) -> set[str]:
     """
     main = cited[0]
     texts = [span.clean for span in cited]
-    known = names(f"x {question}") | names(" x ".join(["", *texts, *(s.context for s in cited)]))
+    known = names(question, first=True) | names(
+        " x ".join(["", *texts, *(s.context for s in cited)])
+    )
     of, does = subject(claim, known)
     of -= _ROLES
     if of and _done_by_another(of, does, claim, main.clean, known):
@@ -451,4 +451,4 @@ def _stranger(claim: str, cited: list[Span], question: str) -> set[str]:
         return set()
     if _SOMEBODY.search(told_of):
         return set()
-    return of if names(f"x {told_of}") & known else set()
+    return of if names(told_of, first=True) & known else set()

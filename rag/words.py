@@ -122,13 +122,21 @@ def figures(text: str) -> set[str]:
     return digits | (numbers(text) - _SMALL)
 
 
-def names(text: str) -> set[str]:
-    """Stems of capitalised words that do not merely open a sentence: people, places, bodies."""
+def capital(text: str) -> str:
+    """The text with a capital first letter."""
+    return text[:1].upper() + text[1:]
+
+
+def names(text: str, *, first: bool = False) -> set[str]:
+    """Stems of capitalised words that do not merely open a sentence: people, places, bodies.
+
+    With ``first`` the word that opens the text counts too: it is not the whole of a sentence.
+    """
     found: set[str] = set()
     text = _DOTTED.sub(lambda m: m.group().replace(".", ""), text)
     for match in _NAME.finditer(text):
         before = text[: match.start()].rstrip("\"'“”‘’([ ")
-        opens = not before or before[-1] in ".!?:"
+        opens = before[-1] in ".!?:" if before else not first
         word = match.group()
         if word.lower() in STOPWORDS and word != "US":
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from typing import Any
 from typer.testing import CliRunner
 
 from rag.cli import app
+from rag.errors import UsageError
+from rag.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[1]
 QUIET = ("-W", "ignore::ResourceWarning")  # llama_cpp leaves /dev/null open when it is imported
@@ -31,6 +34,59 @@ def run(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[s
     )  # fmt: skip
 
 
+def parser_running(script: str) -> type[Sandbox]:
+    """A parser of untrusted files whose process runs a script in place of its own."""
+
+    class Scripted(Sandbox):
+        def _start(self) -> subprocess.Popen[bytes]:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                cwd=ROOT,
+            )  # fmt: skip
+            return self._process
+
+    return Scripted
+
+
 def invoke(*arguments: str, **env: str) -> Any:
     """The same in this process; an error is the result's ``exception``."""
     return CliRunner().invoke(app, list(arguments), env={**NO_WEIGHTS, **env})
+
+
+def restricted_batch(
+    question: str,
+    *,
+    index: Path,
+    folder: Path,
+    nothing: list[str],
+    given: list[str],
+    again: list[str],
+    others: list[list[str]],
+    refused_as: str,
+) -> Any:
+    """A batch asked of some documents only, and again: the row that it wrote first.
+
+    Args:
+        question: The only one.
+        index: To ask it of.
+        folder: For its files.
+        nothing: Flags that leave no document: refused before anything is written.
+        given: Flags that leave some.
+        again: The same, said otherwise: the batch goes on.
+        others: Other flags: each is refused, and names what differs.
+        refused_as: How that begins.
+    """
+    questions, out = folder / "q.txt", folder / "out.jsonl"
+    questions.write_text(f"{question}\n")
+    command = ["batch", str(questions), "-o", str(out), "--index", str(index)]
+    refused = invoke(*command, *nothing)
+    assert isinstance(refused.exception, UsageError)
+    assert not out.exists()
+    assert invoke(*command, *given).exit_code == 0
+    row = json.loads(out.read_text())
+    assert invoke(*command, *again).exit_code == 0, "the same, said otherwise"
+    for other in others:
+        refused = invoke(*command, *other)
+        assert isinstance(refused.exception, UsageError)
+        assert refused_as in refused.exception.message
+    return row

@@ -75,7 +75,7 @@ MAY_IMPORT = {
     "hops": "words",
     "verify": "records words hops",
     "citing": "records words clean store verify",
-    "parts": "",
+    "parts": "words",
     "answerability": "",
     "said": "records words store citing verify",
     "answering": "records words store dense scope retrieve evidence compose verify citing parts"

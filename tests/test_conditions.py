@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import NO_WEIGHTS, invoke
+from command import NO_WEIGHTS, invoke, restricted_batch
 from conftest import IndexBuilder
 from typer.testing import CliRunner
 
@@ -147,22 +147,15 @@ def test_where_on_the_command_line(index: Path) -> None:
 
 
 def test_a_batch_goes_on_under_the_conditions_it_began_with(index: Path, tmp_path: Path) -> None:
-    questions, out = tmp_path / "q.txt", tmp_path / "out.jsonl"
-    questions.write_text(f"{QUESTION}\n")
-    command = ["batch", str(questions), "-o", str(out), "--index", str(index)]
-    refused = invoke(*command, "--where", "date>=2030")
-    assert isinstance(refused.exception, UsageError)
-    assert not out.exists()
-    assert invoke(*command, "--where", "date >= 2023", "--where", "author~ann").exit_code == 0
-    row = json.loads(out.read_text())
+    row = restricted_batch(
+        QUESTION, index=index, folder=tmp_path,
+        nothing=["--where", "date>=2030"],
+        given=["--where", "date >= 2023", "--where", "author~ann"],
+        again=["--where", "author~ann", "--where", "date>=2023"],
+        others=[[], ["--where", "date>=2023"]], refused_as="where was",
+    )  # fmt: skip
     assert row["where"] == ["author~ann", "date>=2023"]
     assert {passage["document"] for passage in row["retrieved"]} == {"otter.md"}
-    again = invoke(*command, "--where", "author~ann", "--where", "date>=2023")
-    assert again.exit_code == 0, "in another order and other spaces they are the same conditions"
-    for other in ([], ["--where", "date>=2023"]):
-        refused = invoke(*command, *other)
-        assert isinstance(refused.exception, UsageError)
-        assert "where was" in refused.exception.message
 
 
 def talk(*arguments: str, said: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -12,7 +11,7 @@ from typing import Any
 
 import documents
 import pytest
-from command import ROOT, invoke
+from command import invoke, parser_running
 
 from rag.converted import Converted, Picture, Unreadable
 from rag.embed import HashEmbedder
@@ -104,16 +103,7 @@ def talking(*messages: bytes, then: str = "") -> type[Sandbox]:
         "    sys.stdout.buffer.write(LENGTH.pack(len(message)) + message)\n"
         f"sys.stdout.flush(); {then}\nsys.stdin.read()"
     )
-
-    class Talking(Sandbox):
-        def _start(self) -> subprocess.Popen[bytes]:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                cwd=ROOT,
-            )  # fmt: skip
-            return self._process
-
-    return Talking
+    return parser_running(script)
 
 
 ANSWER = json.dumps({"text": "Words.", "places": [[0, "p. 2", 2]], "about": {}}).encode()

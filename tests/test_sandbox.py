@@ -10,7 +10,7 @@ from pathlib import Path
 
 import documents
 import pytest
-from command import ROOT, invoke
+from command import ROOT, invoke, parser_running
 
 from rag.converted import Converted
 from rag.sandbox import ParseLimits, Sandbox, _checked
@@ -183,16 +183,7 @@ def test_what_a_parser_says_is_safe_to_print_and_no_depth_of_it_is_an_error() ->
         " sys.stdout.buffer.write(LENGTH.pack(len(deep)) + deep); sys.stdout.flush();"
         " sys.stdin.read()"
     )
-
-    class Taken(Sandbox):
-        def _start(self) -> subprocess.Popen[bytes]:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                cwd=ROOT,
-            )  # fmt: skip
-            return self._process
-
-    with Taken(ParseLimits()) as sandbox:
+    with parser_running(script)(ParseLimits()) as sandbox:
         assert sandbox.parse(b"x", "csv") == "its parser sent back no answer"
 
 

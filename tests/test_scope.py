@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import invoke
+from command import invoke, restricted_batch
 from conftest import SEEDS, IndexBuilder
 
 from rag.dense import open_dense
@@ -117,19 +117,12 @@ def test_docs_on_the_command_line(shared_index: Path, tmp_path: Path) -> None:
 
 
 def test_a_batch_goes_on_in_the_scope_it_began_in(shared_index: Path, tmp_path: Path) -> None:
-    questions, out = tmp_path / "q.txt", tmp_path / "out.jsonl"
-    questions.write_text("Why did the CAI stall?\n")
-    command = ["batch", str(questions), "-o", str(out), "--index", str(shared_index)]
-    refused = invoke(*command, "--docs", "absent*")
-    assert isinstance(refused.exception, UsageError)
-    assert not out.exists()
-    assert invoke(*command, "--docs", "003*", "--docs", "002*").exit_code == 0
-    row = json.loads(out.read_text())
+    row = restricted_batch(
+        "Why did the CAI stall?", index=shared_index, folder=tmp_path,
+        nothing=["--docs", "absent*"],
+        given=["--docs", "003*", "--docs", "002*"],
+        again=["--docs", "002*", "--docs", "003*"],
+        others=[[], ["--docs", "003*"]], refused_as="docs was",
+    )  # fmt: skip
     assert row["scope"] == ["002*", "003*"]
     assert {passage["document"][:3] for passage in row["retrieved"]} <= {"002", "003"}
-    again = invoke(*command, "--docs", "002*", "--docs", "003*")
-    assert again.exit_code == 0, "in another order it is the same scope"
-    for other in ([], ["--docs", "003*"]):
-        refused = invoke(*command, *other)
-        assert isinstance(refused.exception, UsageError)
-        assert "docs was" in refused.exception.message
