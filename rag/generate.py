@@ -30,8 +30,9 @@ from rag.split import sentence_spans
 _READ_TOKENS = 256  # read at a time
 _JUDGE_TOKENS = 2048
 _ANSWER, _JUDGE = 0, 1  # sequences of the KV cache
-_DRAFT = 3  # four rows are what llama.cpp multiplies at a time: a fifth costs as much as they do
-_GRAMS = (3, 2)  # so many last tokens must have stood before, in this order
+# The most tokens of a draft, and how many last tokens must have stood before, tried in this order.
+_REPACKED = 3, (3, 2)  # repacked weights are multiplied with four rows at a time
+_TILED = 15, (3,)  # others with sixteen, which cost as much as three or four rows do singly
 _ABORTED = 2  # llama_decode's status when the abort callback said so
 
 
@@ -78,10 +79,13 @@ class LlamaGenerator:
         logging.getLogger("llama-cpp-python").setLevel(logging.CRITICAL)
         llama_cpp.llama_backend_init()
         model_params = llama_cpp.llama_model_default_params()
-        if "AMX" in cpu_features():
-            # Some virtual machines advertise AMX and kill the process at its first instruction.
-            # Without the extra buffers llama.cpp does not use it (nor its repacked weights).
-            model_params.use_extra_bufts = False
+        features = cpu_features().split()
+        # With AVX-512 VNNI a prompt is read in 0.7 of the time where weights are not repacked
+        # (docs/experiments.md). And some virtual machines advertise AMX, which the same buffers
+        # would use, and kill the process at its first instruction.
+        repacked = not {"AMX", "AVX512_VNNI"} & set(features)
+        model_params.use_extra_bufts = repacked
+        self._drafts = _REPACKED if repacked else _TILED
         self._model = llama_cpp.llama_model_load_from_file(str(file).encode(), model_params)
         if not self._model:
             raise ModelUnusable(
@@ -121,6 +125,7 @@ class LlamaGenerator:
         self._abort = llama_cpp.ggml_abort_callback(lambda _: self._stopped)
         llama_cpp.llama_set_abort_callback(self._ctx, self._abort, None)
         self._file, self._prefixes = file, prefixes
+        self._runtime = f"{llama_cpp.__version__} {' '.join(features)} repacked={repacked}"
         self._held: tuple[list[int], list[int]] = ([], [])  # what each sequence holds, in order
         self._constant = [0, 0]  # tokens that every prompt in a sequence begins with
         self._batch = llama_cpp.llama_batch_init(_READ_TOKENS, 0, 1)
@@ -187,7 +192,7 @@ class LlamaGenerator:
         """Make a sequence hold a constant beginning: from disk, else read, and kept."""
         c = self._c
         self._cut(sequence, 0)
-        key = prefix_key(self._file, tokens, runtime=f"{c.__version__} {cpu_features()}")
+        key = prefix_key(self._file, tokens, runtime=self._runtime)
         known = load_prefix(folder, key)
         if known:
             buffer = (ctypes.c_uint8 * len(known)).from_buffer_copy(known)
@@ -280,7 +285,7 @@ class LlamaGenerator:
 
         An answer often goes on as its sources do. So what followed the last words where they stood
         before is read along with each token, and what the model would have written itself is kept:
-        four tokens cost less than two read singly, and no token differs but where two are as likely
+        several tokens cost little more than one, and no token differs but where two are as likely
         to the last digits, in which batches differ (prompt lookup decoding, Saxena 2023;
         https://github.com/apoorvumang/prompt-lookup-decoding).
         """
@@ -295,7 +300,8 @@ class LlamaGenerator:
                 if not limit:
                     return
             token = following[-1][0]
-            draft = lookup([*held, token], self._constant[_ANSWER])[: limit - 1]
+            most, grams = self._drafts
+            draft = lookup([*held, token], self._constant[_ANSWER], min(most, limit - 1), grams)
             known = len(held) + 1
             self._decode([token, *draft], _ANSWER, all_logits=True)
             following = []
@@ -372,13 +378,13 @@ class LlamaGenerator:
         return buffer.raw[: max(count, 0)]
 
 
-def lookup(tokens: list[int], start: int) -> list[int]:
+def lookup(tokens: list[int], start: int, most: int, grams: tuple[int, ...]) -> list[int]:
     """What followed where the last tokens stood before, nothing before ``start`` looked at."""
-    for size in _GRAMS:
+    for size in grams:
         last = tokens[-size:]
         for at in range(len(tokens) - size - 1, start - 1, -1):
             if tokens[at : at + size] == last:
-                return tokens[at + size : at + size + _DRAFT]
+                return tokens[at + size : at + size + most]
     return []
 
 

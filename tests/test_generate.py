@@ -87,11 +87,14 @@ def test_the_generator_without_weights_quotes_the_best_evidence() -> None:
 
 
 def test_a_draft_is_what_followed_the_last_words_where_they_stood_before() -> None:
-    assert lookup([1, 2, 3, 4, 5, 6, 7, 1, 2], 0) == [3, 4, 5]
-    assert lookup([8, 2, 3, 9, 1, 2, 3, 4, 1, 2, 3], 0) == [4, 1, 2], "three words before two"
-    assert lookup([1, 2, 3, 5, 1, 2, 4, 1, 2], 0) == [4, 1, 2], "the last place before earlier ones"
-    assert lookup([1, 2, 3, 4, 5, 1, 2], 1) == [], "nothing before the start"
-    assert lookup([1, 2, 3], 0) == lookup([], 0) == []
+    grams = (3, 2)
+    assert lookup([1, 2, 3, 4, 5, 6, 7, 1, 2], 0, 3, grams) == [3, 4, 5]
+    assert lookup([1, 2, 3, 4, 5, 6, 7, 1, 2], 0, 2, grams) == [3, 4], "no more than asked for"
+    assert lookup([1, 2, 3, 4, 5, 6, 7, 1, 2], 0, 3, (3,)) == [], "two tokens are too few for three"
+    assert lookup([8, 2, 3, 9, 1, 2, 3, 4, 1, 2, 3], 0, 3, grams) == [4, 1, 2], "three before two"
+    assert lookup([1, 2, 3, 5, 1, 2, 4, 1, 2], 0, 3, grams) == [4, 1, 2], "the last place first"
+    assert lookup([1, 2, 3, 4, 5, 1, 2], 1, 3, grams) == [], "nothing before the start"
+    assert lookup([1, 2, 3], 0, 3, grams) == lookup([], 0, 3, grams) == []
 
 
 def test_processors_are_counted_where_affinity_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
