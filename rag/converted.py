@@ -85,7 +85,7 @@ class Trail:
 
 
 @dataclass(slots=True)
-class Writer:
+class TextWriter:
     """Collects the text of one file.
 
     Attributes:

@@ -7,14 +7,14 @@ from email.message import EmailMessage
 from email.parser import BytesParser
 from email.utils import getaddresses, parsedate_to_datetime
 
-from rag.converted import Unreadable, Writer, flat
+from rag.converted import TextWriter, Unreadable, flat
 from rag.decode import decode
 from rag.markup import html_text
 
 _MAX_PARTS = 1000
 
 
-def convert_mail(data: bytes, writer: Writer) -> None:
+def convert_mail(data: bytes, writer: TextWriter) -> None:
     """Write one message.
 
     Raises:

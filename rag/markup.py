@@ -9,7 +9,7 @@ import zipfile
 from typing import Any
 from urllib.parse import unquote
 
-from rag.converted import Unreadable, Writer, flat, iso_date
+from rag.converted import TextWriter, Unreadable, flat, iso_date
 from rag.decode import decode
 
 _OUT = frozenset(
@@ -28,7 +28,7 @@ _PERMALINKS = frozenset(("¶", "#", "§", "🔗", "\uf0c1"))
 _MIN_MAIN = 200  # code points in what calls itself the main part, to be believed
 
 
-def convert_html(data: bytes, writer: Writer) -> None:
+def convert_html(data: bytes, writer: TextWriter) -> None:
     """Write a page.
 
     Raises:
@@ -44,7 +44,7 @@ def convert_html(data: bytes, writer: Writer) -> None:
     _write(_main(root), writer)
 
 
-def html_text(html: str, writer: Writer) -> None:
+def html_text(html: str, writer: TextWriter) -> None:
     """Write HTML that is part of something else."""
     if html.strip():
         _write(_parse_html(html), writer)
@@ -62,7 +62,7 @@ def _parse_html(text: str) -> Any:
     return root
 
 
-def _describe(root: Any, writer: Writer) -> None:
+def _describe(root: Any, writer: TextWriter) -> None:
     found: dict[str, str] = {}
     for meta in root.iter("meta"):
         key = (meta.get("property") or meta.get("name") or meta.get("itemprop") or "").lower()
@@ -95,7 +95,7 @@ def _left_out(node: Any) -> bool:
     )
 
 
-def _write(root: Any, writer: Writer) -> None:
+def _write(root: Any, writer: TextWriter) -> None:
     """Walk a tree once, without recursion: blocks close what stands before them."""
     from lxml import etree
 
@@ -170,7 +170,7 @@ def _rows(table: Any) -> list[list[str]]:
 # -- EPUB ---------------------------------------------------------------------------------------
 
 
-def convert_epub(data: bytes, writer: Writer) -> None:
+def convert_epub(data: bytes, writer: TextWriter) -> None:
     """Write the chapters of a book in reading order.
 
     Raises:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Any
 
-from rag.converted import Unreadable, Writer, flat
+from rag.converted import TextWriter, Unreadable, flat
 
 _MAX_MEMBERS = 20_000
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
@@ -50,7 +50,7 @@ def check_zip(data: bytes, *, max_expanded: int) -> list[str]:
 # -- Word ---------------------------------------------------------------------------------------
 
 
-def convert_docx(data: bytes, writer: Writer) -> None:
+def convert_docx(data: bytes, writer: TextWriter) -> None:
     """Write headings, paragraphs, lists and tables in the order of the document."""
     import docx
     from docx.table import Table
@@ -93,14 +93,14 @@ def _docx_text(element: Any) -> str:
     return "".join(parts)
 
 
-def _docx_table(table: Any, writer: Writer) -> None:
+def _docx_table(table: Any, writer: TextWriter) -> None:
     rows = [
         [_docx_text(cell) for cell in row.iter(f"{_W}tc")] for row in table.iterchildren(f"{_W}tr")
     ]
     writer.table(rows)
 
 
-def _core(facts: Any, writer: Writer) -> None:
+def _core(facts: Any, writer: TextWriter) -> None:
     about = writer.about
     about.title, about.author = str(facts.title or "").strip(), str(facts.author or "").strip()
     about.language = str(facts.language or "").strip()
@@ -115,7 +115,7 @@ def _core(facts: Any, writer: Writer) -> None:
 # -- PowerPoint ---------------------------------------------------------------------------------
 
 
-def convert_pptx(data: bytes, writer: Writer) -> None:
+def convert_pptx(data: bytes, writer: TextWriter) -> None:
     """Write each slide: its title, texts and tables from top to bottom, and its notes."""
     import pptx
 
@@ -154,7 +154,7 @@ def _shapes(shapes: Any) -> Iterator[Any]:
 # -- spreadsheets -------------------------------------------------------------------------------
 
 
-def convert_sheet(data: bytes, writer: Writer) -> None:
+def convert_sheet(data: bytes, writer: TextWriter) -> None:
     """Write each visible sheet, one line a row."""
     from python_calamine import CalamineError, CalamineWorkbook, SheetVisibleEnum
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from rag.converted import Converted, Recognise, Unreadable, Writer
+from rag.converted import Converted, Recognise, TextWriter, Unreadable
 from rag.mail import convert_mail
 from rag.markup import convert_epub, convert_html
 from rag.office import check_zip, convert_docx, convert_pptx, convert_sheet
 from rag.pdf import convert_pdf
 from rag.tables import convert_csv, convert_json, convert_jsonl
 
-_PARSERS: dict[str, Callable[[bytes, Writer], None]] = {
+_PARSERS: dict[str, Callable[[bytes, TextWriter], None]] = {
     "docx": convert_docx,
     "pptx": convert_pptx,
     "sheet": convert_sheet,
@@ -50,7 +50,7 @@ def parse(
         Unreadable: With the reason that the user is told.
         MemoryError: It needs more memory than this process may have.
     """
-    writer = Writer(max_chars)
+    writer = TextWriter(max_chars)
     try:
         if format_ in ("docx", "pptx", "epub") or (format_ == "sheet" and data[:4] == _ZIP):
             if data[:8] == _OLE:

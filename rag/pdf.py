@@ -6,7 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from rag.converted import Picture, Recognise, Unreadable, Writer, iso_date
+from rag.converted import Picture, Recognise, TextWriter, Unreadable, iso_date
 from rag.records import READ_BY_OCR
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _DPI = 300  # what Tesseract was trained for
 _MAX_PIXELS = 16_000_000  # A3 at nearly that; keeps the memory of a page below 500 MB
 
 
-def convert_pdf(data: bytes, writer: Writer, recognise: Recognise | None = None) -> None:
+def convert_pdf(data: bytes, writer: TextWriter, recognise: Recognise | None = None) -> None:
     """Write the text of every page.
 
     Args:

@@ -8,14 +8,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from rag.converted import Unreadable, Writer, flat, iso_date
+from rag.converted import TextWriter, Unreadable, flat, iso_date
 from rag.decode import decode
 
 _MAX_CELL = 1_000_000  # code points
 _SAMPLE = 20  # lines read to find what separates cells
 
 
-def convert_csv(data: bytes, writer: Writer) -> None:
+def convert_csv(data: bytes, writer: TextWriter) -> None:
     """Write each row with the names of its columns.
 
     Raises:
@@ -38,7 +38,7 @@ def _separator(text: str) -> str:
     return max(counts, key=lambda m: (counts[m][len(lines) // 2], sum(counts[m]))) if lines else ","
 
 
-def convert_json(data: bytes, writer: Writer, *, field: str) -> None:
+def convert_json(data: bytes, writer: TextWriter, *, field: str) -> None:
     """Write the text field of an object, or of each object of a list.
 
     Raises:
@@ -53,7 +53,7 @@ def convert_json(data: bytes, writer: Writer, *, field: str) -> None:
     _records(content if isinstance(content, list) else [content], writer, field=field)
 
 
-def convert_jsonl(data: bytes, writer: Writer, *, field: str) -> None:
+def convert_jsonl(data: bytes, writer: TextWriter, *, field: str) -> None:
     """Write the text field of the object in each line.
 
     Raises:
@@ -75,7 +75,7 @@ def convert_jsonl(data: bytes, writer: Writer, *, field: str) -> None:
 
 
 def _records(
-    rows: Iterator[Any] | list[Any], writer: Writer, *, field: str, word: str = "record"
+    rows: Iterator[Any] | list[Any], writer: TextWriter, *, field: str, word: str = "record"
 ) -> None:
     alone = isinstance(rows, list) and len(rows) == 1
     found = 0
@@ -101,7 +101,7 @@ def _records(
         raise Unreadable(f"no text in a field named {field!r} (json_text_field)")
 
 
-def _text(data: bytes, writer: Writer) -> str:
+def _text(data: bytes, writer: TextWriter) -> str:
     decoded = decode(data)
     if isinstance(decoded, str):
         raise Unreadable(decoded)
