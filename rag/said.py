@@ -11,6 +11,8 @@ from rag.store import Store
 from rag.verify import Span, Support, spans_of, support
 from rag.words import named, names, numbers, terms
 
+_STEP = "it is a step towards an answer that was not found"
+
 
 class Said:
     """What has come of a question so far."""
@@ -53,6 +55,9 @@ class Said:
         self.saw(trial.hits.values())
         self._spend(trial.stats)
         if not held:
+            self.dropped += [
+                Claim(claim.text, (), "unsupported", claim.score, _STEP) for claim in trial.claims
+            ]
             return
         self.book, self.claims, self.unanswered = trial.book, trial.claims, []
         self.answerability.append(min(trial.answerability))
