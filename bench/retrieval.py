@@ -25,7 +25,7 @@ from rag import dense, split
 from rag.config import Settings, load
 from rag.opening import Consent, embedder_name, load_embedder
 from rag.records import Acronym, Document, Embedder
-from rag.retrieve import RRF_K, make_query, retrieve
+from rag.retrieve import make_query, retrieve
 from rag.store import IndexedFile, Store, open_index
 from rag.sums import text_sum
 from rag.writing import Writer, writing
@@ -86,11 +86,11 @@ def best_ranks(passages: Iterable[int], document_of: dict[int, str]) -> list[str
 
 
 def weighted(lists: Sequence[tuple[float, Sequence[int]]]) -> list[int]:
-    """Passages by ``sum of weight / (60 + rank)``: the product's fusion with a weight a stage."""
+    """Passages by ``sum of weight / (60 + rank)``: reciprocal rank fusion, a weight a stage."""
     fused: dict[int, float] = {}
     for weight, ranked in lists:
         for rank, passage in enumerate(ranked, 1):
-            fused[passage] = fused.get(passage, 0.0) + weight / (RRF_K + rank)
+            fused[passage] = fused.get(passage, 0.0) + weight / (60 + rank)
     return sorted(fused, key=lambda passage: (-fused[passage], passage))
 
 
@@ -145,7 +145,7 @@ def measure(
         asked: Questions with their relevant documents.
         folder: Of the index over the set's documents.
         embedder: That made it.
-        weights: Also fuse with dense counted so many times as much as lexical.
+        weights: Also fuse by reciprocal ranks, dense counted so many times as much as lexical.
     """
     store = open_index(folder)
     try:
@@ -167,7 +167,7 @@ def measure(
             }
             for weight in weights:
                 mixed = weighted([(weight, by_meaning[:100]), (1.0, by_words[:100])])
-                ranked[f"dense x{weight:g}"] = best_ranks(mixed, document_of)
+                ranked[f"ranks x{weight:g}"] = best_ranks(mixed, document_of)
             for stage, paths in ranked.items():
                 rows.setdefault(stage, []).append(scores(paths, question.relevant))
         return {
@@ -224,7 +224,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--cache", type=Path, default=Path("bench/results/retrieval"))
     parser.add_argument("--split", choices=("dev", "test"), default=None)
     parser.add_argument("--weights", type=float, nargs="*", default=[],
-                        help="also fuse with dense weighted so against lexical")  # fmt: skip
+                        help="also fuse by ranks, dense weighted so")  # fmt: skip
     chosen = parser.parse_args(arguments)
     settings = load()
     quiet = Consent(may_fetch=lambda *_: True, progress=lambda *_: None, say=print)

@@ -34,7 +34,7 @@ from rag.describe import Description
 from rag.embed import HashEmbedder
 from rag.indexing import build_index, recipe_of
 from rag.records import Document, FloatMatrix, Passage, Sentence
-from rag.retrieve import RRF_K, Query, retrieve
+from rag.retrieve import Query, fuse, retrieve
 from rag.sandbox import DEFAULT_LIMITS
 from rag.split import Split
 from rag.store import IndexedFile, Store, open_index
@@ -177,15 +177,6 @@ def exact_dense(store: Store, asked: list[Query]) -> list[Found]:
     return [[(id_, score) for score, id_ in kept] for kept in best]
 
 
-def fused(*stages: Found) -> list[int]:
-    """Ids by reciprocal rank fusion, as retrieve.py does it."""
-    scores: dict[int, float] = {}
-    for found in stages:
-        for rank, (id_, _) in enumerate(found, 1):
-            scores[id_] = scores.get(id_, 0.0) + 1.0 / (RRF_K + rank)
-    return sorted(scores, key=lambda id_: (-scores[id_], id_))
-
-
 def measure(folder: Path, passages: int, *, asked: int, against: int) -> dict[str, Any]:
     """Open, search, and compare with exact search."""
     found: dict[str, Any] = {}
@@ -218,7 +209,7 @@ def measure(folder: Path, passages: int, *, asked: int, against: int) -> dict[st
         for name, one, other in (
             ("dense", [i for i, _ in mine[0]], [i for i, _ in best]),
             ("lexical", [i for i, _ in mine[1]], [i for i, _ in words]),
-            ("fused", fused(*mine), fused(best, words)),
+            ("fused", [i for i, _ in fuse(*mine)], [i for i, _ in fuse(best, words)]),
         ):
             wanted = set(other[:10])
             recall[name].append(len(wanted & set(one[:10])) / max(len(wanted), 1))

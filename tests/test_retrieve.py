@@ -12,7 +12,7 @@ from rag.dense import DenseIndex, open_dense
 from rag.embed import HashEmbedder
 from rag.errors import UsageError
 from rag.records import Acronym, Hit
-from rag.retrieve import Query, expand, make_query, retrieve
+from rag.retrieve import Query, expand, fuse, make_query, retrieve
 from rag.store import Store, open_index
 
 CAI = Acronym("CAI", "Comprehensive Agreement on Investment")
@@ -103,10 +103,24 @@ def test_query_is_one_line_of_unit_length() -> None:
     assert float(asked.vector @ asked.vector) == pytest.approx(1.0)
 
 
+def test_what_one_stage_alone_found_has_its_place() -> None:
+    assert fuse([], []) == []
+    for dense, lexical, wanted in (
+        ([(1, 0.9), (2, 0.5)], [], {1: 0.72, 2: 0.4}),
+        ([], [(3, 8.0), (4, 2.0)], {3: 0.2, 4: 0.05}),
+        # Of 3 the least cosine that was found is taken.
+        ([(1, 0.9), (2, 0.5)], [(3, 8.0), (2, 4.0)], {1: 0.72, 3: 0.6, 2: 0.5}),
+    ):
+        found = fuse(dense, lexical)
+        assert [id_ for id_, _ in found] == list(wanted)
+        assert dict(found) == pytest.approx(wanted)
+    assert [id_ for id_, _ in fuse([(7, 0.5), (6, 0.5)], [])] == [6, 7], "a tie goes by number"
+
+
 @pytest.mark.parametrize(
     "question", ["What did Xi say about overcapacity?", "trade between Russia and China", "zxqv"]
 )
-def test_fusion_follows_from_the_ranks(opened: tuple[Store, DenseIndex], question: str) -> None:
+def test_fusion_follows_from_the_scores(opened: tuple[Store, DenseIndex], question: str) -> None:
     store, dense = opened
     everything = hits(opened, question, 1000)
     assert [hit.score for hit in everything] == sorted(
@@ -125,8 +139,12 @@ def test_fusion_follows_from_the_ranks(opened: tuple[Store, DenseIndex], questio
         }
         assert [told[rank] for rank in sorted(told)] == found
         assert sorted(told) == list(range(1, len(found) + 1))
+    least = min(h.stage_scores["dense"] for h in everything if "dense" in h.ranks)
+    most = max((h.stage_scores.get("lexical", 0.0) for h in everything), default=0.0) or 1.0
     for hit in everything:
-        assert hit.score == pytest.approx(sum(1 / (60 + rank) for rank in hit.ranks.values()))
+        cosine = hit.stage_scores.get("dense", least)
+        words = hit.stage_scores.get("lexical", 0.0) / most
+        assert hit.score == pytest.approx(0.8 * cosine + 0.2 * words)
         assert hit.ranks.keys() == hit.stage_scores.keys()
     for limit in (1, 3, 8):
         assert hits(opened, question, limit) == everything[:limit]
