@@ -14,7 +14,7 @@ from rag.clean import shown
 from rag.records import NEXT, Evidence, Hit, Sentence
 from rag.retrieve import Query
 from rag.store import Store
-from rag.words import open_quotation, terms
+from rag.words import open_quotation, terms, tokens
 
 _MIN_WORDS = 4
 _TAIL = 0.6  # what is worth less of the best is not read: it costs time and distracts
@@ -83,7 +83,8 @@ def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) 
             words = 0.25 * (covered(found) + covered(found | before))
             before = found
             key = sentence.clean.casefold()
-            if len(sentence.clean.split()) >= _MIN_WORDS and key not in seen:
+            # "--jobs=<number> [default: 4]" is three words between spaces, and says a lot.
+            if len(tokens(sentence.clean)) >= _MIN_WORDS and key not in seen:
                 seen.add(key)
                 cosine = float(cosines[at])
                 scored.append((cosine + words + place, hit, at, cosine))

@@ -35,6 +35,7 @@ from rag.words import (
     open_quotation,
     subject,
     terms,
+    without_codes,
 )
 
 MAX_CITATIONS = 3
@@ -286,7 +287,7 @@ def _judge(
         ),
     )
     # A figure from another text than the one that says the rest is another thing's figure.
-    invented = figures(claim) - numbers(_around(cited[0], cited))
+    invented = figures(without_codes(claim, question)) - numbers(_around(cited[0], cited))
     if invented:
         reason = f"the number {', '.join(sorted(invented))} is not in the cited text"
         return Support(tuple(cited), 0.0, reason, signals, frozenset(invented))

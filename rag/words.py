@@ -33,6 +33,7 @@ _CJK_RUN = re.compile(rf"[{_CJK}]+")
 _APOSTROPHE = re.compile(r"['’].*$")
 _DOTTED = re.compile(r"\b(?:[^\W\d_]\.){2,}")  # U.S., e.g.
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_CODE = re.compile(r"\b[^\W\d_]+\d+\b")
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _NAME = re.compile(r"(?<![^\W\d_])[^\W\d_]*[A-ZÀ-ÖØ-Þ][^\W\d_]+|[A-Z]{2,}")
 _NUMBER_WORDS = {
@@ -120,6 +121,12 @@ def figures(text: str) -> set[str]:
     """The numbers that a claim must not invent, in digits or in words from three up."""
     digits = numbers(re.sub(r"[^\W\d_]+", " ", text))
     return digits | (numbers(text) - _SMALL)
+
+
+def without_codes(text: str, question: str) -> str:
+    """The text without the names with digits in them that a question gives: ``bzip2``, ``G20``."""
+    given = set(_CODE.findall(question.lower()))
+    return _CODE.sub(lambda match: "" if match.group().lower() in given else match.group(), text)
 
 
 def capital(text: str) -> str:

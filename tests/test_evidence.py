@@ -23,6 +23,8 @@ stays open to every ship.”
 Mayor Oda spoke about the winter market. “We will rely on lanterns, not on floodlights,” he said.
 
 The market opens in the first week of December and closes in January.
+
+--lantern-volume=<number> [default: 20000]
 """
 
 
@@ -63,6 +65,10 @@ def test_a_speaker_who_is_a_pronoun_brings_the_sentence_before(shown: Show) -> N
 def test_a_sentence_that_stands_alone_is_shown_alone(shown: Show) -> None:
     item = shown("When does the market open and close?", "first week")
     assert item.lead is None
+
+
+def test_a_line_of_few_spaces_counts_by_its_words(shown: Show) -> None:
+    assert shown("What is the default of --lantern-volume?", "[default: 20000]")
 
 
 def test_what_is_asked_of_a_document_is_at_its_head(tmp_path: Path, build: IndexBuilder) -> None:

@@ -61,6 +61,15 @@ def test_an_invented_number_is_never_supported() -> None:
     assert not judge("In 2023 trade reached 240 billion dollars", text).reason
 
 
+def test_the_digit_of_a_name_that_the_question_gives_is_no_invented_number() -> None:
+    text = "The default block size for compression is 900,000 bytes."
+    question = "What is the default block size of bzip2 compression?"
+    right = "The default block size of bzip2 compression is 900,000 bytes"
+    assert not judge(right, text, question=question).reason
+    assert "number 2 " in judge(right, text, question="What is the default block size?").reason
+    assert "number 2 " in judge(f"{right} and 2", text, question=question).reason
+
+
 def test_a_number_brings_the_sentence_that_gives_it() -> None:
     found = judge("Trade between Russia and China grew and reached 240 billion dollars in 2023",
                   "Nothing of interest.", WORTH, TRADE,

@@ -8,7 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rag.words import figures, names, negated, numbers, open_quotation, stem, terms, tokens
+from rag.words import (
+    figures,
+    names,
+    negated,
+    numbers,
+    open_quotation,
+    stem,
+    terms,
+    tokens,
+    without_codes,
+)
 
 
 @pytest.mark.parametrize(
@@ -94,3 +104,10 @@ def test_two_threads_may_stem_at_once() -> None:
 )
 def test_a_quotation_that_is_not_closed(text: str, at: int) -> None:
     assert open_quotation(text) == at
+
+
+def test_a_digit_of_a_name_in_the_question_is_no_figure() -> None:
+    question = "How large are the blocks of bzip2 and of the G20 before 2020?"
+    assert without_codes("Bzip2 takes 2 blocks.", question) == " takes 2 blocks."
+    assert without_codes("bzip3 and the G20 in 2020", question) == "bzip3 and the  in 2020"
+    assert without_codes("bzip2", "How large are they?") == "bzip2"
