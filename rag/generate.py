@@ -32,7 +32,7 @@ _JUDGE_TOKENS = 2048
 _ANSWER, _JUDGE = 0, 1  # sequences of the KV cache
 # The most tokens of a draft, and how many last tokens must have stood before, tried in this order.
 _REPACKED = 3, (3, 2)  # repacked weights are multiplied with four rows at a time
-_TILED = 15, (3,)  # others with sixteen, which cost as much as three or four rows do singly
+_TILED = 15, (3,)  # others with sixteen, which cost as much as five rows do singly
 _ABORTED = 2  # llama_decode's status when the abort callback said so
 
 
@@ -80,7 +80,7 @@ class LlamaGenerator:
         llama_cpp.llama_backend_init()
         model_params = llama_cpp.llama_model_default_params()
         features = cpu_features().split()
-        # With AVX-512 VNNI a prompt is read in 0.7 of the time where weights are not repacked
+        # With AVX-512 VNNI a prompt is read in 0.8 of the time where weights are not repacked
         # (docs/experiments.md). And some virtual machines advertise AMX, which the same buffers
         # would use, and kill the process at its first instruction.
         repacked = not {"AMX", "AVX512_VNNI"} & set(features)
@@ -285,7 +285,7 @@ class LlamaGenerator:
 
         An answer often goes on as its sources do. So what followed the last words where they stood
         before is read along with each token, and what the model would have written itself is kept:
-        several tokens cost little more than one, and no token differs but where two are as likely
+        several tokens cost less together than singly, and no token differs but where two are as likely
         to the last digits, in which batches differ (prompt lookup decoding, Saxena 2023;
         https://github.com/apoorvumang/prompt-lookup-decoding).
         """
