@@ -285,8 +285,8 @@ class LlamaGenerator:
 
         An answer often goes on as its sources do. So what followed the last words where they stood
         before is read along with each token, and what the model would have written itself is kept:
-        several tokens cost less together than singly, and no token differs but where two are as likely
-        to the last digits, in which batches differ (prompt lookup decoding, Saxena 2023;
+        several cost less together than singly, and no token differs but where two are as likely to
+        the last digits, in which batches differ (prompt lookup decoding, Saxena 2023;
         https://github.com/apoorvumang/prompt-lookup-decoding).
         """
         held = self._held[_ANSWER]
