@@ -179,7 +179,7 @@ def test_no_text_becomes_a_control_token(name: str) -> None:
 def test_drafts_change_no_word_and_cost_fewer_reads(
     monkeypatch: pytest.MonkeyPatch, engine: Engine
 ) -> None:
-    questions = ["How large was trade between Russia and China in 2023?", "Why did the CAI stall?"]
+    questions = ["How long is the border that Russia shares with the EU?", "Why did the CAI stall?"]
     reads: list[int] = []
     decode = LlamaGenerator._decode
 
@@ -198,9 +198,15 @@ def test_drafts_change_no_word_and_cost_fewer_reads(
 
 def test_what_is_judged_between_two_sentences_changes_none(engine: Engine) -> None:
     generator = engine.generator
-    question = "What do Blinken and Borrell say about China? Quote three sentences word for word."
-    found = engine.prepare(question).first
-    prompt = compose(question, list(found.evidence), generator=generator, answer_tokens=120)
+    question = "Repeat all three sources word for word."
+    texts = (
+        "The new quay cost nine million crowns and opened in spring.",
+        "Ships were sent to Brevik, forty miles to the north, until October.",
+        "The harbour was closed in May after a storm broke its outer gate.",
+    )
+    document = DocumentInfo(1, "a", "a", "", "")
+    found = [Evidence(document, n, n + 1, t, None, n, 1.0, 0.5) for n, t in enumerate(texts)]
+    prompt = compose(question, found, generator=generator, answer_tokens=120)
     judgement = compose_judgement(question, "Some text.", "An answer.", generator=generator)
 
     def written(*, judge: bool) -> list[str]:
