@@ -410,3 +410,15 @@ def test_hostile_markdown_costs_linear_time(text: str) -> None:
     parts = split_text(text)
     assert time.process_time() - start < 2
     check(text, parts)
+
+
+@pytest.mark.parametrize("word", ["wall", "bank", "tax", "century", "port", "south", "wheat"])
+def test_a_common_word_is_no_abbreviation(word: str) -> None:
+    text = f"It stood at the {word}. Ships were sent (to the {word}.) The rest stayed."
+    assert [text[a:b] for a, b in sentence_spans(text)] == [
+        f"It stood at the {word}.",
+        f"Ships were sent (to the {word}.)",
+        "The rest stayed.",
+    ]
+    assert len(sentence_spans(f"See 70 U.S. ({word.capitalize()}. Rep.) for it")) == 1
+    assert len(sentence_spans(f"It is of the {word}.")) == 1
