@@ -289,7 +289,7 @@ class LlamaGenerator:
         the last digits, in which batches differ (prompt lookup decoding, Saxena 2023;
         https://github.com/apoorvumang/prompt-lookup-decoding).
         """
-        held = self._held[_ANSWER]
+        held, (most, grams) = self._held[_ANSWER], self._drafts
         following = [self._likeliest(-1)]
         while True:
             # Whoever takes a token may decode something else: no output is looked at after that.
@@ -300,7 +300,6 @@ class LlamaGenerator:
                 if not limit:
                     return
             token = following[-1][0]
-            most, grams = self._drafts
             draft = lookup([*held, token], self._constant[_ANSWER], min(most, limit - 1), grams)
             known = len(held) + 1
             self._decode([token, *draft], _ANSWER, all_logits=True)

@@ -91,8 +91,6 @@ _CJK_STOP = re.compile(r"[。！？][”」』）]*")
 _CLOSING = re.compile(r"(?:\]\([^)\n]{0,2000}\)|\[\^?\d{1,3}\])*")
 _LONG_RUN = re.compile(r"\S{500,}")
 _MERGE_BACK = re.compile(r"^[\W_]*$|^[a-zß-ÿ]")
-
-
 # nupunkt learned from law reports, where these are abbreviations: "70 U.S. (3 Wall.) 1". Written in
 # lower case before a capital letter they are words that end a sentence.
 _WORDS = (
@@ -105,7 +103,7 @@ _WORD_END = re.compile(rf"\b(?:{_WORDS})\.[\"'”’)\]]*(?=\s+[\"'“‘(\[]?[A
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:
-    """Spans of the sentences of a cleaned text (nupunkt, then Chinese and Japanese full stops)."""
+    """Spans of the sentences of a cleaned text: nupunkt's, and the full stops that it misses."""
     import nupunkt
 
     spans: list[tuple[int, int]] = []

@@ -233,7 +233,7 @@ def support(
     total = sum(weight.values())
     cosines = span_vectors @ claim_vector
     parts = [set(terms(span.clean)) & wanted for span in spans]
-    claimed = figures(claim)
+    claimed = figures(without_codes(claim, question))
     given = [numbers(span.clean) for span in spans]
 
     def worth(n: int) -> float:
@@ -258,6 +258,7 @@ def support(
         claim,
         [spans[n] for n in chosen],
         question=question,
+        claimed=claimed,
         covered=sum(weight[t] for t in sorted(set().union(*(parts[n] for n in chosen)))) / total,
         cosine=float(np.max(cosines[chosen])),
         threshold=threshold,
@@ -269,6 +270,7 @@ def _judge(
     cited: list[Span],
     *,
     question: str,
+    claimed: set[str],
     covered: float,
     cosine: float,
     threshold: float,
@@ -287,7 +289,7 @@ def _judge(
         ),
     )
     # A figure from another text than the one that says the rest is another thing's figure.
-    invented = figures(without_codes(claim, question)) - numbers(_around(cited[0], cited))
+    invented = claimed - numbers(_around(cited[0], cited))
     if invented:
         reason = f"the number {', '.join(sorted(invented))} is not in the cited text"
         return Support(tuple(cited), 0.0, reason, signals, frozenset(invented))

@@ -18,6 +18,7 @@ from bench.peers.common import (
     append,
     claims,
     documents,
+    in_order,
     is_refusal,
     place,
     record,
@@ -109,6 +110,12 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert list(unanswered(gold, out)) == gold[1:]
     append(out, {"id": "1"})
     assert [row["id"] for row in rows(out)] == ["0", "1"]
+    asked, ordered = tmp_path / "gold.jsonl", tmp_path / "ordered.jsonl"
+    append(asked, {"id": "1"})
+    append(asked, {"id": "0"})
+    in_order(asked, out, ordered)
+    assert [row["id"] for row in rows(ordered)] == ["1", "0"]
+    assert [row["id"] for row in rows(out)] == ["0", "1"], "no answer is touched"
 
 
 def test_chunks_are_found_where_white_space_differs() -> None:

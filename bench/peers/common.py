@@ -141,16 +141,26 @@ def unanswered(gold: list[Row], out: Path) -> Iterator[Row]:
     """The questions that an answers file does not hold yet; a broken last line is removed."""
     done = rows(out)
     if out.is_file():
-        out.write_text("".join(json.dumps(row, ensure_ascii=True) + "\n" for row in done))
+        _write(out, done)
     out.parent.mkdir(parents=True, exist_ok=True)
     seen = {row["id"] for row in done}
     return (question for question in gold if question["id"] not in seen)
+
+
+def in_order(gold: Path, answers: Path, out: Path) -> None:
+    """Write answers in the order of a gold set; a longer run puts its new ones last."""
+    found = {row["id"]: row for row in rows(answers)}
+    _write(out, [found[question["id"]] for question in rows(gold)])
 
 
 def append(out: Path, row: Row) -> None:
     """Add one answer to a file."""
     with out.open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(row, ensure_ascii=True) + "\n")
+
+
+def _write(out: Path, found: list[Row]) -> None:
+    out.write_text("".join(json.dumps(row, ensure_ascii=True) + "\n" for row in found))
 
 
 def documents(folder: Path) -> dict[str, str]:

@@ -61,18 +61,13 @@ gold="$out/gold.jsonl"
 "$venv/bin/python" -m bench.peers.llamaindex "$gold" --corpus "$corpus" --out "$out/llamaindex.jsonl" \
     --llm "$llm" --embedder "$embedder"
 for peer in naive llamaindex; do
-    # A run over more questions than the last one has put the new answers last.
-    "$python" - "$gold" "$out/$peer.jsonl" <<'EOF'
+    "$python" - "$gold" "$out/$peer.jsonl" "$out/$peer.ordered.jsonl" <<'EOF'
 import sys
 from pathlib import Path
-from bench.peers.common import append, rows
-gold, out = map(Path, sys.argv[1:])
-answers = {row["id"]: row for row in rows(out)}
-out.write_text("")
-for question in rows(gold):
-    append(out, answers[question["id"]])
+from bench.peers.common import in_order
+in_order(*map(Path, sys.argv[1:]))
 EOF
-    "$python" -m rag eval "$gold" --index "$out/index" --answers "$out/$peer.jsonl" --json > "$out/$peer.json"
+    "$python" -m rag eval "$gold" --index "$out/index" --answers "$out/$peer.ordered.jsonl" --json > "$out/$peer.json"
 done
 "$python" -m bench.peers.table "rag=$out/rag.json" "naive=$out/naive.json" \
     "llamaindex=$out/llamaindex.json" | tee "$out/table.txt"
