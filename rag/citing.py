@@ -64,7 +64,7 @@ def cited(claim: Claim) -> str:
 def claim_text(sentence: str) -> str:
     """A sentence without list marks, invented labels, and its full stop."""
     text = re.sub(r"\s*\[\d+(?:\s*[,;–-]\s*\d+)*\]", "", sentence)
-    text = re.sub(r"^(?:[-*•]|Answer:)\s*", "", " ".join(text.split()))
+    text = re.sub(r"^(?:[-*•]\s+|Answer:\s*)", "", " ".join(text.split()))
     return text.rstrip(" .;")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 from rag.records import Place
 
@@ -16,6 +17,7 @@ _LINE_ENDS = re.compile("\r\n|[\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
 _NO_TEXT = re.compile("[\x00-\x08\x0e-\x1b\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 # What a line may not begin with unless it is meant: it would open a fence, a heading, a rule.
 _MARKUP = re.compile(r"[ ]{0,3}(?:```|~~~|#{1,6}\s|[-=]{3,}\s*$)")
+TRAIL = " › "  # between the headings of a path
 _MAX_LABEL = 60  # code points of each heading in a path
 
 
@@ -81,7 +83,7 @@ class Trail:
             self._path.pop()
         self._path.append((level, title))
         names = (n if len(n) <= _MAX_LABEL else f"{n[:_MAX_LABEL]}…" for _, n in self._path)
-        return " › ".join(names)
+        return TRAIL.join(names)
 
 
 @dataclass(slots=True)
@@ -127,7 +129,7 @@ class TextWriter:
             places: What stands before "row 5" in the place of a row; None for no places.
         """
         first = next((at for at, row in enumerate(rows) if any(map(flat, row))), len(rows))
-        names = _column_names(rows[first:])
+        names = column_names(rows[first:])
         for number, row in enumerate(rows[first + bool(names) :], first + bool(names) + 1):
             shown = [
                 f"{names[at]}: {cell}" if at < len(names) and names[at] else cell
@@ -188,17 +190,29 @@ def flat(text: str) -> str:
     return " ".join(_NO_TEXT.sub("", text).split())
 
 
-def _column_names(rows: list[list[str]]) -> list[str]:
-    """The names in the first row of a table; empty where it is a row as any other."""
+def column_names(rows: list[list[str]]) -> list[str]:
+    """The names in the first row of a table, "" for a column without; empty where it names none.
+
+    Numbers are no names, but years may be: where something else stands below them.
+    """
     if len(rows) < 2:
         return []
     names = [flat(cell) for cell in rows[0]]
     given = [name for name in names if name]
-    if len(given) < 2 or len(set(given)) < len(given) or len(given) * 2 < len(names):
+    # The same name side by side is one that stands over several columns.
+    if len(set(given)) < sum(1 for _ in groupby(given)) or len(given) * 2 < len(names):
         return []
-    if any(len(name) > 80 or _number(name) for name in given):
-        return []
+    if len(set(given)) < 2 and (len(names) != 2 or names[0]):
+        return []  # one name is enough for the figures beside what they are of
+    for at, name in enumerate(names):
+        below = {flat(row[at]) for row in rows[1:] if at < len(row)} - {""}
+        year = _YEAR.fullmatch(name) and not all(map(_YEAR.fullmatch, below))
+        if len(name) > 80 or (_number(name) and not year):
+            return []
     return names
+
+
+_YEAR = re.compile(r"(?:1[89]|20)\d\d")
 
 
 def _number(text: str) -> bool:

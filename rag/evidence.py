@@ -8,9 +8,12 @@ brings the sentence before it.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from rag.clean import shown
+from rag.converted import TRAIL
+from rag.drawn import ROWS, named_rows
 from rag.records import NEXT, Evidence, Hit, Sentence
 from rag.retrieve import Query
 from rag.store import Store
@@ -23,6 +26,10 @@ _ENOUGH = 900  # code points: about 200 tokens, three seconds of reading
 _TWIN = 0.6  # a sentence joins the one that it leans on if it is worth so much of it
 _MAX_LEAD_WORDS = 45
 _MAX_LEAD_SENTENCES = 4
+_MAX_ENTRIES = 12  # of a list, between an entry and the sentence that introduces it
+_ROW, _MAX_ROWS = 0.7, 6  # a row is worth so much of the best of its table; so many are shown
+_ENTRY = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)]|\(\w\))\s+")
+_NUMBERED = re.compile(r"^(?:\d+\.)*\d*\s+")
 _OTHER_SIDE = 0.7  # the other document's evidence is worth so much of the best of all
 _NEW_WORDS = 3  # and says at least so many words of its own
 _NEEDS_LEAD = re.compile(
@@ -109,6 +116,7 @@ def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) 
             cosine=cosine,
             context=f"{hit.passage.heading} {hit.passage.clean}",
         )
+        item = replace(item, section=_section(hit, item.shown, query.terms))
         # One that leans on a sentence chosen before takes its place in the row, and shows both.
         twin = next(
             (n for n, e in enumerate(chosen)
@@ -119,6 +127,8 @@ def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) 
             if score >= _TWIN * chosen[twin].score:
                 chosen[twin] = replace(item, score=chosen[twin].score)
         elif len(chosen) < limit and score >= _TAIL * scored[0][0]:
+            item = replace(item, lead=lead or _introduction(hit, at, store))
+            item = _tabled(item, covered, store)
             longer = length + len(item.shown)
             if len(chosen) < _BEST or longer <= _ENOUGH:
                 chosen.append(item)
@@ -192,6 +202,58 @@ def _lead(hit: Hit, at: int, store: Store) -> Sentence | None:
         if before is None or not 0 <= sentence.start - before.end <= NEXT:
             return None  # a footnote, or a sentence of another section
     return before if len(before.clean.split()) <= _MAX_LEAD_WORDS else None
+
+
+def _introduction(hit: Hit, at: int, store: Store) -> Sentence | None:
+    """The sentence that introduces the list which this one begins an entry of."""
+    sentences, document = hit.passage.sentences, hit.document.id
+    text = store.text(document)
+    start = sentences[at].start
+    if not _ENTRY.fullmatch(text, text.rfind("\n", 0, start) + 1, start):
+        return None
+    before = list(reversed(sentences[:at]))
+    first = sentences[0].start
+    if len(before) <= _MAX_ENTRIES and (above := store.sentence_before(document, first)):
+        before.append(above)  # the list may go on from the passage before
+    for sentence in before[: _MAX_ENTRIES + 1]:
+        if sentence.clean.endswith(":"):
+            blocks = text[sentence.end : start].split("\n\n")[1:]
+            listed = all(_ENTRY.match(block) for block in blocks if block.strip())
+            short = len(sentence.clean.split()) <= _MAX_LEAD_WORDS
+            return sentence if listed and short else None
+    return None
+
+
+def _tabled(item: Evidence, worth: Callable[[set[str]], float], store: Store) -> Evidence:
+    """Rows of a table with the names of its columns: of many those that the question is about."""
+    if "|" not in item.clean:
+        return item
+    about = item.document
+    rows = named_rows(store.text(about.id), item.start, item.end, about.format)
+    if not rows:
+        return item
+    scores = [worth(set(terms(row.shown))) for row in rows]
+    best = [row for row, score in zip(rows, scores, strict=True) if score >= _ROW * max(scores)]
+    best = best[:_MAX_ROWS]
+    shown_ = ROWS.join(row.shown for row in best)
+    return replace(item, start=best[0].start, end=best[-1].end, clean=shown_)
+
+
+def _section(hit: Hit, shown: str, asked: Iterable[str]) -> str:
+    """The headings over a passage that have terms of the question which what is shown lacks.
+
+    Only of formats that mark headings; of two with the same term the nearer.
+    """
+    if hit.place is None or hit.place.page is not None:
+        return ""
+    missing = set(asked) - set(terms(shown))
+    found: list[str] = []
+    for heading in reversed(hit.place.label.split(TRAIL)):
+        here = missing & set(terms(heading))
+        if here:
+            missing -= here
+            found.insert(0, _NUMBERED.sub("", heading))
+    return TRAIL.join(found)
 
 
 def _opener(before: tuple[Sentence, ...]) -> Sentence | None:

@@ -6,6 +6,7 @@ import io
 import posixpath
 import re
 import zipfile
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
@@ -25,6 +26,7 @@ _BLOCKS = frozenset(
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _CHARSET = re.compile(rb"""(?:charset|encoding)\s{0,5}=\s{0,5}["']?\s{0,5}([\w.:-]{2,40})""", re.I)
 _PERMALINKS = frozenset(("¶", "#", "§", "🔗", "\uf0c1"))
+_MAX_SPAN = 50  # columns or rows of one cell
 _MIN_MAIN = 200  # code points in what calls itself the main part, to be believed
 
 
@@ -95,19 +97,62 @@ def _left_out(node: Any) -> bool:
     )
 
 
+@dataclass(slots=True)
+class _Blocks:
+    """What of a page is open: words of a block, terms of a definition list."""
+
+    writer: TextWriter
+    words: list[str] = field(default_factory=list)
+    items: int = 0  # list items that are open: their text begins with a dash
+    terms: list[str] = field(default_factory=list)  # until it comes what is said of them
+    naming: bool = False  # inside of such a term
+    around: int = 0  # list items that were open there
+
+    def close(self) -> None:
+        """A block ends; the first one that is said of terms stands behind them."""
+        text = flat("".join(self.words))
+        self.words.clear()
+        if self.naming and text:
+            self.terms.append(text)
+            return
+        if self.terms and text:
+            named = f"{', '.join(self.terms).rstrip(' :')}:"
+            self.terms.clear()
+            if self.items == self.around:
+                text = f"{named} {text}"
+            else:
+                self.writer.paragraph(named)
+        if text:
+            self.writer.item(text) if self.items else self.writer.paragraph(text)
+
+    def leave(self) -> None:
+        """A block ends, and what follows is not said of open terms, as in a table of contents."""
+        self.close()
+        for term in self.terms:
+            self.writer.paragraph(term)
+        self.terms.clear()
+
+    def enter(self, tag: str) -> None:
+        """An element begins."""
+        if tag in _BLOCKS:
+            self.leave() if tag == "dl" else self.close()
+        self.items += tag == "li"
+        if tag == "dt":
+            self.naming, self.around = True, self.items
+
+    def exit(self, tag: str) -> None:
+        """An element ends."""
+        if tag in _BLOCKS:
+            self.leave() if tag == "dl" else self.close()
+        self.items -= tag == "li"
+        self.naming = self.naming and tag != "dt"
+
+
 def _write(root: Any, writer: TextWriter) -> None:
     """Walk a tree once, without recursion: blocks close what stands before them."""
     from lxml import etree
 
-    words: list[str] = []
-    items = 0  # open list items: their text begins with a dash
-
-    def close() -> None:
-        text = flat("".join(words))
-        words.clear()
-        if text:
-            writer.item(text) if items else writer.paragraph(text)
-
+    blocks = _Blocks(writer)
     walk = etree.iterwalk(root, events=("start", "end", "comment", "pi"))
     skipped: Any = None
     for event, node in walk:
@@ -116,15 +161,15 @@ def _write(root: Any, writer: TextWriter) -> None:
             if _left_out(node) and node is not root:
                 skipped = node
             elif tag == "table" and _is_data(node):
-                close()
+                blocks.leave()
                 writer.table(_rows(node))
                 skipped = node
             elif tag == "pre":
-                close()
+                blocks.leave()
                 writer.code(node.text_content())
                 skipped = node
             elif tag in _HEADINGS:
-                close()
+                blocks.leave()
                 for link in list(node.iter("a")):
                     if flat(link.text_content()) in _PERMALINKS:
                         link.clear(keep_tail=True)
@@ -135,20 +180,16 @@ def _write(root: Any, writer: TextWriter) -> None:
             if skipped is node:
                 walk.skip_subtree()
                 continue
-            if tag in _BLOCKS:
-                close()
-            items += tag == "li"
-            words.append(node.text or "")
+            blocks.enter(tag)
+            blocks.words.append(node.text or "")
             continue
         if node is skipped:
             skipped = None
         elif event == "end":
-            if tag in _BLOCKS:
-                close()
-            items -= tag == "li"
+            blocks.exit(tag)
         if node is not root:
-            words.append(node.tail or "")
-    close()
+            blocks.words.append(node.tail or "")
+    blocks.leave()
 
 
 def _is_data(table: Any) -> bool:
@@ -160,11 +201,35 @@ def _is_data(table: Any) -> bool:
 
 
 def _rows(table: Any) -> list[list[str]]:
+    """The cells of each row, each in its columns: a wide one takes several, a high one rows."""
     for node in table.iter("br", "p", "div", "li"):  # what stands in lines of its own in a cell
         node.tail = f" {node.tail or ''}"
-    return [
-        [flat(cell.text_content()) for cell in row.iter("td", "th")] for row in table.iter("tr")
-    ]
+    rows: list[list[str]] = []
+    high: dict[int, tuple[int, str]] = {}  # column -> rows that are still to come, and the text
+    for line in table.iter("tr"):
+        row: list[str] = []
+
+        def put(text: str, rest: int, row: list[str] = row) -> None:
+            high[len(row)] = (rest, text)
+            row.append(text)
+
+        def from_above(row: list[str] = row) -> None:
+            while (above := high.get(len(row), (0, "")))[0]:
+                put(above[1], above[0] - 1, row)
+
+        for cell in line.iter("td", "th"):
+            from_above()
+            text = flat(cell.text_content())
+            for column in range(_span(cell, "colspan")):
+                put("" if column and cell.tag == "td" else text, _span(cell, "rowspan") - 1)
+        from_above()
+        rows.append(row)
+    return rows
+
+
+def _span(cell: Any, name: str) -> int:
+    given = cell.get(name) or ""
+    return min(max(int(given), 1), _MAX_SPAN) if given.isdecimal() and len(given) < 6 else 1
 
 
 # -- EPUB ---------------------------------------------------------------------------------------

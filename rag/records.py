@@ -170,10 +170,11 @@ class Evidence:
         document: Where it comes from.
         start: Offset of the sentence that is cited.
         end: Offset behind it.
-        clean: The cited sentence as a reader sees it.
+        clean: The cited sentence as a reader sees it, a row of a table with its columns' names.
         lead: The sentence that this one leans on, mostly the one before; else None.
         passage_id: The passage that brought it in.
         context: That passage under its heading, as a reader sees it: who "he" may be.
+        section: The headings over it that say something of the question which it does not.
         score: Selection score; larger is better, comparable within one question only.
         cosine: Similarity to the question, -1 to 1.
     """
@@ -187,14 +188,16 @@ class Evidence:
     score: float
     cosine: float
     context: str = ""
+    section: str = ""
 
     @property
     def shown(self) -> str:
         """What the model reads."""
+        over = f"{self.section}: " if self.section else ""
         if not self.lead:
-            return self.clean
+            return f"{over}{self.clean}"
         skipped = "" if self.start - self.lead.end <= NEXT else " …"
-        return f"{self.lead.clean}{skipped} {self.clean}"
+        return f"{over}{self.lead.clean}{skipped} {self.clean}"
 
 
 @dataclass(frozen=True, slots=True)

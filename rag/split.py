@@ -20,7 +20,7 @@ from rag.language import language_of
 from rag.records import Acronym, Document, Passage, Sentence
 
 # Stored with the index: another version of these rules means other passages.
-VERSION = 3
+VERSION = 4
 TARGET_TOKENS = 160
 
 
@@ -55,7 +55,7 @@ def split(document: Document, *, count: Callable[[str], int], max_tokens: int) -
     )
     description = replace(description, **_stated(document))
     mark_furniture(blocks, description.title)
-    joined = join_broken(blocks)
+    joined = join_broken(blocks, document.format)
     if not description.language:
         prose = " ".join(b.text for b in joined if b.kind in ("paragraph", "item"))
         description = replace(description, language=language_of(prose))

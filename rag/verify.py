@@ -8,6 +8,7 @@ text in a document or a question can talk its way past them:
     subject    whom the claim speaks of, the cited text speaks of too
     described  whom the claim describes as its question does, the cited text names
     more       it says something that the question does not, most of it out of one text
+    columns    a figure of a table stands in the column that is named with it
     reasons    a text that gives a reason speaks of what the claim explains by it
     negation   a claim that denies something needs a text that does, and the other way round
     words      the claim's words, weighted by rarity, are covered by the cited text
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rag.columns import of_another_column
 from rag.hops import described_by, repeated
 from rag.records import NEXT, DocumentInfo, Evidence, FloatMatrix
 from rag.words import (
@@ -58,6 +60,7 @@ class Span:
         end: Offset behind its last.
         clean: The text as a reader sees it.
         context: What stands around it.
+        section: The headings over it that were shown with it.
     """
 
     document: DocumentInfo
@@ -65,6 +68,7 @@ class Span:
     end: int
     clean: str
     context: str = ""
+    section: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +125,14 @@ def spans_of(evidence: tuple[Evidence, ...]) -> list[Span]:
     for item in evidence:
         found.setdefault(
             (item.document.id, item.start),
-            Span(item.document, item.start, item.end, item.clean, item.context),
+            Span(item.document, item.start, item.end, item.clean, item.context, item.section),
         )
     for item in evidence:
         if item.lead:
             lead = item.lead
             found.setdefault(
                 (item.document.id, lead.start),
-                Span(item.document, lead.start, lead.end, lead.clean, item.context),
+                Span(item.document, lead.start, lead.end, lead.clean, item.context, item.section),
             )
     return list(found.values())
 
@@ -313,12 +317,14 @@ def _fault(claim: str, cited: list[Span], question: str, signals: Signals) -> st
     if _unexplained(claim, cited):
         return "the text that gives the reason does not speak of what it explains"
     # Like a figure, a description belongs to the text that says the rest.
-    known = f"{_around(cited[0], cited)} {cited[0].document.title}"
+    known = f"{_around(cited[0], cited)} {cited[0].document.title} {cited[0].section}"
     described = {n for n in repeated(question, claim) if not named({n}, known)}
     if described:
         return f"the cited text does not name {', '.join(sorted(described))}"
     if stranger := _stranger(claim, cited, question):
         return f"the cited text does not say this of {', '.join(sorted(stranger))}"
+    if figure := next(filter(None, (of_another_column(claim, s.clean) for s in cited)), ""):
+        return f"the cited table has {figure} in another column"
     if signals.foreign == 0 and _welded(claim, cited, question):
         return "what it adds to the question stands in no single text"
     return ""

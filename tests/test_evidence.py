@@ -92,3 +92,64 @@ def test_what_is_asked_of_a_document_is_at_its_head(tmp_path: Path, build: Index
     assert paper[head.start : head.end] == head_
     assert "Ada LIND" not in best("Which envoy is on a tour of the islands?").clean
     store.close()
+
+
+LISTS = """# Harbour rules
+
+## Ropes
+
+The following ropes must be replaced each spring:
+
+- Ropes of the north pier, whatever their age.
+- Ropes that were wet all winter.
+
+They are sold afterwards.
+
+## Hooks
+
+Replacement costs nine euros.
+
+| Hook | 2023 | 2022 |
+|------|------|------|
+| small hook of brass | 7 | 9 |
+"""
+
+
+@pytest.fixture
+def rules(tmp_path: Path, build: IndexBuilder) -> Show:
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    (folder / "rules.md").write_text(LISTS, encoding="utf-8")
+    build(folder)
+
+    def find(question: str, words: str) -> Evidence:
+        store = open_index(tmp_path / "index")
+        query = make_query(question, embedder=HashEmbedder(), acronyms=[])
+        hits = retrieve(query, store=store, dense=open_dense(store), limit=5)
+        found = select_evidence(query, hits, store=store, limit=5)
+        store.close()
+        return next(item for item in found if words in item.clean)
+
+    return find
+
+
+def test_an_entry_of_a_list_brings_the_sentence_that_introduces_it(rules: Show) -> None:
+    item = rules("Which ropes that were wet all winter must be replaced?", "wet all winter")
+    assert item.shown == (
+        "The following ropes must be replaced each spring: … Ropes that were wet all winter."
+    )
+    assert LISTS[item.start : item.end] == "Ropes that were wet all winter."
+
+
+def test_a_heading_is_shown_where_it_says_what_the_sentence_does_not(rules: Show) -> None:
+    item = rules("What does the replacement of hooks cost?", "nine euros")
+    assert item.shown == "Hooks: Replacement costs nine euros."
+    assert item.clean == "Replacement costs nine euros."
+    again = rules("What does the replacement cost?", "nine euros")
+    assert again.shown == "Replacement costs nine euros."
+
+
+def test_a_row_of_a_table_is_shown_with_the_names_of_its_columns(rules: Show) -> None:
+    item = rules("How many small brass hooks were there in 2023?", "brass")
+    assert item.clean == "Hook: small hook of brass | 2023: 7 | 2022: 9"
+    assert LISTS[item.start : item.end] == "small hook of brass | 7 | 9"

@@ -139,6 +139,43 @@ def test_a_page_of_the_web_without_its_furniture() -> None:
     assert (about.language, about.encoding) == ("de", "utf-8")
 
 
+def test_a_term_stands_before_what_is_said_of_it() -> None:
+    html = (
+        "<p>Options:</p><dl><dt>-k</dt><dt><p>--keep:</p></dt><dd><p>Keep the files.</p><p>All.</p>"
+        "</dd><dt>-q</dt><dd><ul><li>quiet</li></ul></dd><dt>-x<dd><pre>x = 1</pre></dl>"
+        "<ul><li>a<dl><dt>rope<dd>twelve euros</dl></ul><p>The end."
+    )
+    assert read(html, "html").text.split("\n\n") == [
+        "Options:", "-k, --keep: Keep the files.", "All.", "-q:", "- quiet", "-x",
+        "```\nx = 1\n```", "- a\n- rope: twelve euros", "The end.",
+    ]  # fmt: skip
+    contents = "<dl><dt>1. A</dt><dt>2. B</dt><dd><dl><dt>2.1 C</dt></dl></dd></dl><p>Text."
+    assert read(contents, "html").text == "1. A\n\n2. B\n\n2.1 C\n\nText."
+
+
+def test_cells_over_several_columns_and_rows_keep_the_others_in_place() -> None:
+    wide = (
+        "<table><tr><th></th><th colspan=2>2013</th><th colspan=2>2012</th></tr>"
+        "<tr><td>ropes</td><td>1295</td><td>55%</td><td>705</td><td>44%</td></tr></table>"
+    )
+    assert read(wide, "html").text == "| ropes | 2013: 1295 | 2013: 55% | 2012: 705 | 2012: 44% |"
+    high = (
+        "<table><tr><th>Pier</th><th>Year</th><th>Ships</th></tr><tr><td rowspan=2>North</td>"
+        "<td>2013</td><td>7</td></tr><tr><td>2014</td><td>9</td></tr>"
+        "<tr><td colspan=99999999999>closed</td></tr></table>"
+    )
+    assert read(high, "html").text.splitlines()[:2] == [
+        "| Pier: North | Year: 2013 | Ships: 7 |",
+        "| Pier: North | Year: 2014 | Ships: 9 |",
+    ]
+
+
+def test_years_name_columns_where_something_else_stands_below() -> None:
+    assert "2013: 7" in read("Ships,2013,2012\nnorth,7,9\n", "csv").text
+    assert ":" not in read("2013,2012\n2011,2010\n", "csv").text
+    assert ":" not in read("7,9\n8,6\n", "csv").text
+
+
 def test_the_encoding_that_a_page_names_is_believed_where_it_is_not_utf8() -> None:
     page = '<html><head><meta charset="{}"></head><body><p>Größe, naïve, Œuvre</p></body></html>'
     for named, codec in (("windows-1252", "cp1252"), ("windows-1252", "utf-8")):

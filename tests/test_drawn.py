@@ -1,0 +1,116 @@
+"""Tables drawn with bars: what is a row, and what its columns are called."""
+
+from __future__ import annotations
+
+import pytest
+
+from rag.blocks import blocks_of
+from rag.columns import of_another_column
+from rag.drawn import named_rows
+
+FRAMED = """| Debt | 2017 | 2016 |
+|------|-----:|-----:|
+| [notes](#n) | 600 | 584 |
+| total | 1,279 | 1,278 |
+"""
+BARE = """(in millions) | december 31 2017 | december 31 2016
+notes | 600 | 584
+total | 1279 | 1278
+"""
+
+
+def rows(text: str, format_: str = "markdown") -> list[str]:
+    return [block.text for block in blocks_of(text, format_) if block.kind == "row"]
+
+
+def shown(text: str, part: str, format_: str = "markdown") -> list[str]:
+    start = text.rindex(part)
+    rows = named_rows(text, start, start + len(part), format_)
+    assert all(text[row.start : row.end] in part for row in rows)
+    return [row.shown for row in rows]
+
+
+def test_rows_are_found_with_and_without_outer_bars() -> None:
+    assert rows(f"Text.\n\n{FRAMED}") == [
+        "| Debt | 2017 | 2016 |", "| notes | 600 | 584 |", "| total | 1,279 | 1,278 |"
+    ]  # fmt: skip
+    assert rows(f"Text.\n{BARE}and more text.") == [" ".join(BARE.split())]
+    assert rows("| one row |\n") == ["| one row |"]
+    long = rows("name | 2017 | 2016\n" + "a long label of a row | 1 | 2\n" * 50)
+    assert len(long) > 2
+    assert max(map(len, long)) <= 500
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Home | About | Contact\n\nText.",
+        "a | b\nc | d | e\nf | g\n",
+        "```\na | b\nc | d\ne | f\n```",
+    ],
+)
+def test_bars_alone_make_no_table(text: str) -> None:
+    assert rows(text) == []
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_row_says_the_names_of_its_columns(end: str) -> None:
+    text = f"{FRAMED}\n{FRAMED}".replace("\n", end)
+    row = "| [notes](#n) | 600 | 584 |"
+    assert shown(text, row) == ["Debt: notes | 2017: 600 | 2016: 584"]
+    assert shown(text, "| Debt | 2017 | 2016 |") == [], "they are the names"
+    assert shown(BARE, BARE) == [
+        "(in millions): notes | december 31 2017: 600 | december 31 2016: 584",
+        "(in millions): total | december 31 2017: 1279 | december 31 2016: 1278",
+    ]
+    assert len(shown(BARE, BARE[60:])) == 1, "of a row that is cut nothing is said"
+    assert shown(f"Words.\n{BARE}", f"Words.\n{BARE}") == [], "it is more than rows"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- | 2013 | 2012 | - | (in millions)\nropes | $12 | 55% | $7 | 44%\nhook | 1 | 5 | 2 | 6\n",
+        "2013 | 2012\n2011 | 2010\n2009 | 2008\n",
+        "7 | 9\n8 | 6\n5 | 4\n",
+    ],
+)
+def test_names_that_are_none_or_stand_over_two_columns_are_not_put_to_one(text: str) -> None:
+    assert shown(text, text, "text") == []
+
+
+def test_what_was_converted_has_its_names_already() -> None:
+    text = "| Rope: a | Price: 12 |\n| Rope: b | Price: 7 |\n"
+    assert shown(text, "| Rope: b | Price: 7 |", "html") == []
+
+
+ROW = "(per barrel): average price | 2006: $77.76 | 2005: $66.42 | 2004: $49.53"
+
+
+@pytest.mark.parametrize(
+    ("claim", "figure"),
+    [
+        ("The price was $77.76 in 2004, $66.42 in 2005, and $49.53 in 2006", "77.76"),
+        ("The price was $66.42 in 2006", "66.42"),
+        ("In 2004, 2005 and 2006 it was 77.76, 66.42 and 49.53", "77.76"),
+        ("The price was $49.53 in 2004, $66.42 in 2005, and $77.76 in 2006", ""),
+        ("In 2004, 2005 and 2006 it was 49.53, 66.42 and 77.76", ""),
+        ("Between 2004 and 2005 it rose from 49.53 to 66.42", ""),
+        ("In 2005, compared to 49.53 in 2004, it was 66.42", ""),
+        ("The price rose to $77.76", ""),
+        ("The price was $12 in 2004", ""),
+    ],
+)
+def test_a_figure_is_taken_from_the_column_that_is_named(claim: str, figure: str) -> None:
+    assert of_another_column(claim, ROW) == figure
+    other = "(per barrel): lowest price | 2006: $60.10 | 2005: $51.20 | 2004: $40.30"
+    assert of_another_column(claim, f"{other}; {ROW}; {other}") == figure
+    fits = "(per barrel): another | 2006: $66.42 | 2005: $77.76 | 2004: $77.76"
+    assert of_another_column("It was 77.76 in 2005", f"{ROW}; {fits}") == ""
+
+
+def test_a_name_is_told_by_what_the_others_lack() -> None:
+    row = "| total | december 31 2017: 1279 | december 31 2016: 1278"
+    assert of_another_column("Total debt was 1279 in 2016", row) == "1279"
+    assert of_another_column("Total debt was 1278 in 2016", row) == ""
+    assert of_another_column("Total debt was 1279 in 2016", "It was 1279 in 2017.") == ""
