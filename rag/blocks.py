@@ -12,13 +12,11 @@ from typing import Literal
 
 from rag.clean import Cleaned, clean
 from rag.describe import find_date
-from rag.drawn import DRAWN, bare_rows
 from rag.front import front_matter
 from rag.headings import OUTLINED, outline
 from rag.words import STOPWORDS
 
 _MAX_BLOCK = 50_000  # code points; a longer line is cut, behind a sentence if it can be
-_MAX_TABLE = 500  # code points of rows that are searched as one
 _MAX_GAP = 600  # code points of page furniture that a sentence may run across
 _WHOLE = frozenset("docx epub html pptx sheet csv".split())  # formats that mark paragraphs
 _MAX_FOOT = 8  # short lines at the end of a document that may be a page's foot
@@ -76,7 +74,6 @@ def blocks_of(text: str, format_: str) -> list[Block]:
     fenced = code
     lines = outline(text, format_)
     first = front_matter(text) if format_ in ("text", "markdown") else 0
-    tables = bare_rows(text, _lines(text, first)) if format_ in DRAWN else {}
     for start, end in _lines(text, first):
         line = text[start:end]
         if start in lines.markup or (_FENCE.match(line) and not (code or marked)):
@@ -109,15 +106,6 @@ def blocks_of(text: str, format_: str) -> list[Block]:
             continue
         if _ROW.match(line):
             if set(line.strip()) - set("|-: "):
-                blocks.append(Block("row", [(start, end)]))
-            current = None
-            continue
-        if start in tables:
-            # A table without outer bars is one block, or several if it is long.
-            top = blocks[-1].spans[0][0] if blocks else -1
-            if tables.get(top) == tables[start] and end - top < _MAX_TABLE:
-                blocks[-1].spans.append((start, end))
-            elif any(c.isalnum() for c in line):
                 blocks.append(Block("row", [(start, end)]))
             current = None
             continue

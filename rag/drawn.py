@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 from rag.clean import clean
@@ -26,61 +26,63 @@ _NO_NAME = re.compile(r"[-–—.\s]*")
 
 
 Span = tuple[int, int]
-
-
-@dataclass(slots=True)
-class _Table:
-    """Lines that stand together and have as many cells: offset and cells; a rule has no cells."""
-
-    lines: list[tuple[int, tuple[Span, ...]]] = field(default_factory=list)
-    framed: bool = True  # every line has outer bars
-
-
-def bare_rows(text: str, lines: Iterable[Span]) -> dict[int, int]:
-    """The lines of tables without outer bars, by their offsets: the offset of the table's first.
-
-    Args:
-        text: The stored text.
-        lines: Spans of its lines.
-    """
-    tables = (table.lines for table in _tables(text, lines) if not table.framed)
-    return {start: table[0][0] for table in tables for start, _ in table}
+Line = tuple[int, tuple[Span, ...]]  # of a table: its offset, its cells; a rule has none
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A row of a table: its span without outer bars, and its cells with their columns' names."""
+class Piece:
+    """A line of a text in which a table stands.
+
+    Attributes:
+        start: Offset of its first letter.
+        end: Offset behind its last.
+        shown: What a reader sees of it; of a row its cells with the names of their columns.
+        row: Whether it is a row.
+    """
 
     start: int
     end: int
     shown: str
+    row: bool
 
 
-def named_rows(text: str, start: int, end: int, format_: str) -> list[Row]:
-    """The rows that a text consists of; none where it is more than that, or they have no names.
+def pieces(text: str, start: int, end: int, format_: str) -> list[Piece]:
+    """The lines of a text but those with names of columns; none where it has no row with names.
 
     Args:
         text: The stored text.
         start: Offset of the text's first letter.
-        end: Offset behind its last. Of rows that are cut there nothing is said.
+        end: Offset behind its last. A row that is cut there gets no names.
         format_: Of the document; what was converted says the names in each row already.
     """
-    if format_ not in DRAWN or not all("|" in line for line in text[start:end].splitlines()):
+    if format_ not in DRAWN or "|" not in text[start:end]:
         return []
-    found: list[Row] = []
-    for table in _tables(text, _lines_around(text, text.rfind("\n", 0, start) + 1, end)):
-        rows = [cells for _, cells in table.lines if cells]
-        names = _names([[clean(text, [cell]).text for cell in row] for row in rows])
-        for cells in rows[1:] if names else ():
-            first, last = cells[0][0], cells[-1][1]
-            if start <= first and last <= end:
-                shown = (
-                    f"{name}{': ' if name else ''}{seen}"
-                    for name, cell in zip(names, cells, strict=True)
-                    if (seen := clean(text, [cell]).text)
-                )
-                found.append(Row(first, last, CELLS.join(shown)))
-    return found
+    lines = _lines_around(text, text.rfind("\n", 0, start) + 1, end)
+    named = {line: row for table in _tables(text, lines) for line, row in _rows(text, table)}
+    found: list[Piece] = []
+    for first, last in lines:
+        cut = _trimmed(text, max(first, start), min(last, end))
+        row = named.get(first)
+        if row and start <= row.start and row.end <= end:
+            found += [row] if row.shown else []
+        elif cut[0] < cut[1]:
+            found.append(Piece(*cut, clean(text, [cut]).text, row=False))
+    return found if any(piece.row for piece in found) else []
+
+
+def _rows(text: str, table: list[Line]) -> Iterator[tuple[int, Piece]]:
+    """Each row of a table by the offset of its line; nothing is shown of one that says nothing."""
+    rows = [cells for _, cells in table if cells]
+    names = _names([[clean(text, [cell]).text for cell in row] for row in rows])
+    for line, cells in table if names else ():
+        shown = (
+            f"{name}{': ' if name else ''}{seen}"
+            for name, cell in zip(names, cells, strict=False)
+            if (seen := clean(text, [cell]).text)
+        )
+        said = bool(cells) and cells is not rows[0]
+        start, end = (cells[0][0], cells[-1][1]) if cells else (line, line)
+        yield line, Piece(start, end, CELLS.join(shown) if said else "", row=said)
 
 
 def _lines_around(text: str, start: int, end: int) -> list[Span]:
@@ -102,20 +104,20 @@ def _lines_around(text: str, start: int, end: int) -> list[Span]:
     return lines
 
 
-def _tables(text: str, lines: Iterable[Span]) -> Iterator[_Table]:
-    """The tables of a text, in order."""
+def _tables(text: str, lines: Iterable[Span]) -> Iterator[list[Line]]:
+    """The tables of a text: lines that stand together and have as many cells."""
     split = ((start, _cells(text, start, end), text[start:end]) for start, end in lines)
     for barred, run in groupby(split, key=lambda line: line[1] is not None):
-        width, found = -1, [_Table()]
+        width = -1
+        found: list[list[tuple[int, tuple[Span, ...], bool]]] = [[]]
         for start, cells, line in run if barred else ():
             if cells and len(cells) != width:
                 width = len(cells)
-                found.append(_Table())
-            found[-1].lines.append((start, cells or ()))
-            found[-1].framed &= bool(_FRAMED.match(line))
-        yield from (
-            table for table in found if len(table.lines) >= (1 if table.framed else _FEWEST)
-        )
+                found.append([])
+            found[-1].append((start, cells or (), bool(_FRAMED.match(line))))
+        for table in found:
+            if len(table) >= (1 if all(framed for _, _, framed in table) else _FEWEST):
+                yield [(start, cells) for start, cells, _ in table]
 
 
 def _cells(text: str, start: int, end: int) -> tuple[Span, ...] | None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from rag.clean import shown
 from rag.converted import TRAIL
-from rag.drawn import ROWS, named_rows
+from rag.drawn import ROWS, pieces
 from rag.records import NEXT, Evidence, Hit, Sentence
 from rag.retrieve import Query
 from rag.store import Store
@@ -229,14 +229,17 @@ def _tabled(item: Evidence, worth: Callable[[set[str]], float], store: Store) ->
     if "|" not in item.clean:
         return item
     about = item.document
-    rows = named_rows(store.text(about.id), item.start, item.end, about.format)
-    if not rows:
+    lines = pieces(store.text(about.id), item.start, item.end, about.format)
+    if not lines:
         return item
-    scores = [worth(set(terms(row.shown))) for row in rows]
-    best = [row for row, score in zip(rows, scores, strict=True) if score >= _ROW * max(scores)]
-    best = best[:_MAX_ROWS]
-    shown_ = ROWS.join(row.shown for row in best)
-    return replace(item, start=best[0].start, end=best[-1].end, clean=shown_)
+    scores = [worth(set(terms(line.shown))) if line.row else 0.0 for line in lines]
+    best = max(scores)
+    rows = [
+        line for line, score in zip(lines, scores, strict=True) if line.row and score >= _ROW * best
+    ]
+    kept = [line for line in lines if not line.row or line in rows[:_MAX_ROWS]]
+    clean = ROWS.join(line.shown for line in kept)
+    return replace(item, start=kept[0].start, end=kept[-1].end, clean=clean)
 
 
 def _section(hit: Hit, shown: str, asked: Iterable[str]) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rag.blocks import blocks_of
 from rag.columns import of_another_column
-from rag.drawn import named_rows
+from rag.drawn import pieces
 
 FRAMED = """| Debt | 2017 | 2016 |
 |------|-----:|-----:|
@@ -19,26 +18,11 @@ total | 1279 | 1278
 """
 
 
-def rows(text: str, format_: str = "markdown") -> list[str]:
-    return [block.text for block in blocks_of(text, format_) if block.kind == "row"]
-
-
 def shown(text: str, part: str, format_: str = "markdown") -> list[str]:
     start = text.rindex(part)
-    rows = named_rows(text, start, start + len(part), format_)
-    assert all(text[row.start : row.end] in part for row in rows)
-    return [row.shown for row in rows]
-
-
-def test_rows_are_found_with_and_without_outer_bars() -> None:
-    assert rows(f"Text.\n\n{FRAMED}") == [
-        "| Debt | 2017 | 2016 |", "| notes | 600 | 584 |", "| total | 1,279 | 1,278 |"
-    ]  # fmt: skip
-    assert rows(f"Text.\n{BARE}and more text.") == [" ".join(BARE.split())]
-    assert rows("| one row |\n") == ["| one row |"]
-    long = rows("name | 2017 | 2016\n" + "a long label of a row | 1 | 2\n" * 50)
-    assert len(long) > 2
-    assert max(map(len, long)) <= 500
+    found = pieces(text, start, start + len(part), format_)
+    assert all(text[piece.start : piece.end] in part for piece in found)
+    return [piece.shown for piece in found]
 
 
 @pytest.mark.parametrize(
@@ -46,11 +30,11 @@ def test_rows_are_found_with_and_without_outer_bars() -> None:
     [
         "Home | About | Contact\n\nText.",
         "a | b\nc | d | e\nf | g\n",
-        "```\na | b\nc | d\ne | f\n```",
+        "| one row |\n",
     ],
 )
 def test_bars_alone_make_no_table(text: str) -> None:
-    assert rows(text) == []
+    assert shown(text, text) == []
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
@@ -63,8 +47,9 @@ def test_a_row_says_the_names_of_its_columns(end: str) -> None:
         "(in millions): notes | december 31 2017: 600 | december 31 2016: 584",
         "(in millions): total | december 31 2017: 1279 | december 31 2016: 1278",
     ]
-    assert len(shown(BARE, BARE[60:])) == 1, "of a row that is cut nothing is said"
-    assert shown(f"Words.\n{BARE}", f"Words.\n{BARE}") == [], "it is more than rows"
+    assert shown(f"Of it:\n{BARE}And.", f"Of it:\n{BARE}And.")[::3] == ["Of it:", "And."]
+    cut = BARE[BARE.index("600") :]
+    assert shown(BARE, cut) == ["600 | 584", shown(BARE, BARE)[1]], "a row that is cut has none"
 
 
 @pytest.mark.parametrize(
