@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Generator
 
 from bench.crash_states import LOG, Bench, apart, index, lay_out, texts
+from rag.database import DATABASE
 from rag.dense import FILE
-from rag.store import DATABASE
 from rag.writing import LOCK
 
 Outcomes = Generator[str, None, None]

@@ -18,13 +18,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rag.database import DATABASE, is_index
 from rag.dense import FILE, open_dense
 from rag.embed import HashEmbedder
 from rag.errors import RagError
 from rag.indexing import build_index
 from rag.retrieve import make_query, retrieve
 from rag.soundness import problems
-from rag.store import DATABASE, is_index, open_index
+from rag.store import open_index
 
 ROOT = Path(__file__).parents[1]
 WORDS = "harbour bridge dairy orchard quarry lighthouse railway market library mill".split()

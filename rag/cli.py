@@ -89,10 +89,10 @@ def index(
 ) -> None:
     """Build or refresh the index."""
     settings = flags.settings(config, index=index_dir, embedder=embedder, offline=offline, ocr=ocr)
+    from rag.database import has_files
     from rag.indexing import IndexReport, build_index, preview_index
     from rag.opening import embedder_name, load_embedder, model_path, parse_limits
     from rag.render import index_json, index_text
-    from rag.store import has_files
 
     folder, max_bytes = Path(settings.index), int(settings.max_file_mb * 1e6)
     roots = paths or ([] if has_files(folder) else [Path(settings.corpus)])

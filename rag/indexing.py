@@ -11,12 +11,13 @@ from pathlib import Path
 
 from rag import dense, read, split
 from rag.changes import Changes, Live, compare, look, refuse_empty, refuse_mixture
+from rag.database import is_index
 from rag.mending import mend
 from rag.records import Document, Embedder, Skipped
 from rag.sandbox import DEFAULT_LIMITS, ParseLimits, Sandbox
 from rag.similar import near
 from rag.staging import Staging
-from rag.store import IndexedFile, Store, is_index, open_index
+from rag.store import IndexedFile, Store, open_index
 from rag.writing import Writer, locked, open_to_write
 
 Progress = Callable[[str, int, int], None]

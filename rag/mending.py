@@ -13,6 +13,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+from rag.database import DATABASE, damaged
 from rag.errors import IndexUnusable, OutOfResources
 from rag.files import sync
 from rag.soundness import (
@@ -25,7 +26,7 @@ from rag.soundness import (
     problems,
     size,
 )
-from rag.store import DATABASE, SCHEMA_VERSION, Store, damaged
+from rag.store import SCHEMA_VERSION, Store
 from rag.writing import open_to_write
 
 _MAKING = f"{DATABASE}.mending"

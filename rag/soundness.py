@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rag import dense
+from rag.database import DATABASE
 from rag.errors import IndexUnusable
-from rag.store import DATABASE, IndexedFile, Store, passage_sum, place_sum
-from rag.sums import bytes_sum, is_text_of
+from rag.store import IndexedFile, Store
+from rag.sums import bytes_sum, is_text_of, passage_sum, place_sum
 from rag.writing import DocumentRows, document_sum, file_sum
 
 SMALL = 200_000_000  # bytes; a smaller index is looked at in full whenever it is written

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections.abc import Iterable
+from typing import Any
 
 from rag.records import Document
 
@@ -44,3 +46,13 @@ def row_sum(*values: object) -> int:
 def bytes_sum(data: object) -> int:
     """CRC-32 of bytes; -1, which no row has, of what a damaged page holds in their place."""
     return zlib.crc32(data) if isinstance(data, bytes) else -1
+
+
+def passage_sum(passage_id: int, row: Iterable[object], sentences: Iterable[Any]) -> int:
+    """Checksum of a passage's row (``document_id`` to ``heading``) and of its sentences' rows."""
+    return row_sum(passage_id, *row, *(value for sentence in sentences for value in sentence))
+
+
+def place_sum(document_id: int, row: Iterable[object]) -> int:
+    """Checksum of a place's row (``start`` to ``page``)."""
+    return row_sum(document_id, *row)

@@ -21,22 +21,14 @@ from typing import Any
 import numpy as np
 
 from rag.clean import line_starts
+from rag.database import DATABASE, failed, no_space
 from rag.errors import IndexBusy, IndexUnusable, RagError
 from rag.files import hold
 from rag.records import Document, FloatMatrix
 from rag.similar import sketch
 from rag.split import Split
-from rag.store import (
-    DATABASE,
-    SCHEMA_VERSION,
-    IndexedFile,
-    Store,
-    failed,
-    no_space,
-    passage_sum,
-    place_sum,
-)
-from rag.sums import bytes_sum, content_sum, row_sum
+from rag.store import SCHEMA_VERSION, IndexedFile, Store
+from rag.sums import bytes_sum, content_sum, passage_sum, place_sum, row_sum
 from rag.words import terms
 
 LOCK = "lock"

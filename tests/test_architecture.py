@@ -53,16 +53,18 @@ MAY_IMPORT = {
     "split": "records headings language describe blocks",
     "embed": "records errors words",
     "sums": "records",
+    "database": "errors",
     "lexical": "",
-    "store": "records errors sums lexical",
+    "store": "records errors sums lexical database",
     "similar": "store",
-    "writing": "records errors files clean words split sums store similar",
+    "writing": "records errors database files clean words split sums store similar",
     "dense": "records files store",
-    "soundness": "errors sums store writing dense",
-    "mending": "errors files store writing similar soundness",
+    "soundness": "errors database sums store writing dense",
+    "mending": "errors database files store writing similar soundness",
     "changes": "records errors formats find sandbox read sums store",
     "staging": "records split writing",
-    "indexing": "records sandbox read split store writing similar dense mending changes staging",
+    "indexing": "records sandbox read split database store writing similar dense mending changes"
+    " staging",
     "watching": "errors store indexing",
     # story 2, a question's
     "conditions": "records errors terminal",
@@ -122,7 +124,7 @@ MAY_IMPORT = {
     "slash": "records errors terminal conditions scope render session",
     "chat": "errors terminal opening session slash render speaking console flags",
     "show": "records errors terminal clean store console flags",
-    "cli": "__init__ errors terminal config models fetch store indexing watching opening doctor"
+    "cli": "__init__ errors terminal config models fetch database indexing watching opening doctor"
     " render console flags many speaking chat show",
     "__main__": "cli",
 }

@@ -12,13 +12,14 @@ from conftest import IndexBuilder
 from documents import docx, pdf
 
 from rag import changes
+from rag.database import is_index
 from rag.embed import HashEmbedder
 from rag.find import Source
 from rag.indexing import build_index, preview_index
 from rag.read import Raw, convert, load
 from rag.records import Skipped
 from rag.sandbox import Sandbox
-from rag.store import is_index, open_index
+from rag.store import open_index
 
 TEXT = "# About {0}\n\nThe {0} stands in its own file. It is mentioned here as {0} again.\n"
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from command import ROOT
 
+from rag.database import DATABASE, has_files
 from rag.errors import IndexUnusable
-from rag.store import DATABASE, has_files, open_index
+from rag.store import open_index
 
 
 @pytest.mark.parametrize(

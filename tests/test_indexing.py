@@ -14,12 +14,13 @@ import pytest
 from conftest import SEEDS, IndexBuilder
 
 from rag import staging
+from rag.database import DATABASE
 from rag.dense import FILE
 from rag.embed import HashEmbedder
 from rag.errors import IndexBusy, IndexUnusable, InputUnreadable
 from rag.indexing import IndexReport, build_index
 from rag.records import Embedder, FloatMatrix, Skipped
-from rag.store import DATABASE, Store, open_index
+from rag.store import Store, open_index
 from rag.writing import writing
 
 TEXT = "# About {0}\n\nThe {0} stands in its own file. It is mentioned here as {0} again.\n"

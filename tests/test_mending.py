@@ -12,13 +12,14 @@ import pytest
 from conftest import IndexBuilder
 from documents import pdf
 
+from rag.database import DATABASE
 from rag.embed import HashEmbedder
 from rag.errors import IndexUnusable, OutOfResources
 from rag.indexing import IndexReport, build_index
 from rag.mending import KEPT
 from rag.records import Embedder, Place
 from rag.soundness import problems
-from rag.store import DATABASE, open_index
+from rag.store import open_index
 from rag.writing import Writer
 
 NAMES = ("apple", "banana", "cherry")

@@ -18,12 +18,13 @@ from conftest import SEEDS, IndexBuilder
 
 from rag import doctor, soundness
 from rag.config import Settings
+from rag.database import DATABASE, is_index
 from rag.doctor import index_status
 from rag.embed import HashEmbedder
 from rag.errors import IndexBusy, IndexUnusable, OutOfResources, RagError
 from rag.soundness import problems
 from rag.split import embedding_text
-from rag.store import DATABASE, Store, is_index, open_index
+from rag.store import Store, open_index
 from rag.writing import locked, writing
 
 
