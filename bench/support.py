@@ -21,6 +21,7 @@ from rag import verify
 from rag.config import load
 from rag.opening import Consent, load_embedder
 from rag.records import DocumentInfo, Embedder
+from rag.spans import Span
 
 Floats = npt.NDArray[np.float64]
 
@@ -46,7 +47,7 @@ def signals(row: dict[str, Any], embedder: Embedder) -> verify.Signals | None:
     """The verifier's signals for one claim over its evidence sentences."""
     document = DocumentInfo(1, "evidence", "", "", "")
     cut = [text[:800] for text in row["evidence"] if text.strip()]
-    spans = [verify.Span(document, n, n + 1, text) for n, text in enumerate(cut)]
+    spans = [Span(document, n, n + 1, text) for n, text in enumerate(cut)]
     vectors = embedder.embed([*cut, row["claim"][:800]])
     found = verify.support(
         row["claim"],

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from rag.answerability import NEUTRAL, SUREST, UNSUREST, probability
+from rag.asked import of_another, of_another_time, out_of_kind
 from rag.citing import Citations, cited, claim_text, without_given_time
 from rag.compose import (
     ANSWER_OPENING,
@@ -41,8 +42,9 @@ from rag.records import (
 from rag.retrieve import Query, expand, make_query, retrieve
 from rag.said import Said, Verifier
 from rag.scope import EVERYTHING, Scope
+from rag.spans import Span
 from rag.store import Store
-from rag.verify import Span, Support, of_another, of_another_time, out_of_kind
+from rag.verify import Support
 from rag.words import capital
 
 REFUSAL = "The documents do not answer this."

@@ -7,8 +7,8 @@ from bisect import bisect_right
 
 from rag.clean import line_starts
 from rag.records import Citation, Claim
+from rag.spans import Span
 from rag.store import Store
-from rag.verify import Span
 from rag.words import numbers
 
 

@@ -7,8 +7,9 @@ from dataclasses import asdict
 
 from rag.citing import Citations
 from rag.records import Citation, Claim, Embedder, Evidence, Generator, Hit, Prompt, Stats
+from rag.spans import Span, spans_of
 from rag.store import Store
-from rag.verify import Span, Support, spans_of, support
+from rag.verify import Support, support
 from rag.words import named, names, numbers, terms
 
 _STEP = "it is a step towards an answer that was not found"

@@ -76,14 +76,17 @@ MAY_IMPORT = {
     "extractive": "records",
     "generate": "records errors split prefixes extractive",
     "hops": "words",
+    "spans": "records",
     "columns": "words drawn",
-    "verify": "records words hops columns",
-    "citing": "records words clean store verify",
+    "subjects": "words spans",
+    "verify": "records words hops columns spans subjects",
+    "asked": "words hops spans",
+    "citing": "records words clean store spans",
     "parts": "words",
     "answerability": "",
-    "said": "records words store citing verify",
-    "answering": "records words store dense scope retrieve evidence compose verify citing parts"
-    " hops said answerability",
+    "said": "records words store citing spans verify",
+    "answering": "records words store dense scope retrieve evidence compose spans verify asked"
+    " citing parts hops said answerability",
     # what the commands share
     "leaning": "words",
     "followup": "records words compose leaning",

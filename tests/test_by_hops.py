@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from rag.answering import REFUSAL, Engine, Limits
+from rag.asked import of_another
 from rag.dense import open_dense
 from rag.embed import HashEmbedder
 from rag.extractive import ExtractiveGenerator
 from rag.indexing import build_index
 from rag.records import Answer, Claim, DocumentInfo, Prompt
+from rag.spans import Span
 from rag.store import open_index
-from rag.verify import Span, of_another
 
 QUESTION = "When was the company that bought Lund Dairy founded?"
 DESCRIPTION = "the company that bought Lund Dairy"

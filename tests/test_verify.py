@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from rag.asked import of_another_time, out_of_kind
 from rag.embed import HashEmbedder
 from rag.records import DocumentInfo, Evidence, Sentence
-from rag.verify import MAX_CITATIONS, Span, Support, of_another_time, out_of_kind, spans_of, support
+from rag.spans import Span, spans_of
+from rag.verify import MAX_CITATIONS, Support, support
 
 DOCUMENT = DocumentInfo(1, "a.txt", "Notes", "", "")
 TRADE = "Trade between Russia and China grew by a quarter last year."

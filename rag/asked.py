@@ -1,0 +1,79 @@
+"""Whether what was found is what was asked: of that kind, of that one, of that time."""
+
+from __future__ import annotations
+
+import re
+
+from rag.hops import described_by
+from rag.spans import Span
+from rag.words import named, names, numbers, terms
+
+_QUANTITY = re.compile(
+    r"\bhow (?:many|much)\b|\b(?:what|which) (?:number|percentage|share|rate|price|amount"
+    r"|proportion|sum|total)\b",
+    re.IGNORECASE,
+)
+_VAGUE = re.compile(r"\b(?:half|third|quarter|tenth|dozens?|doubled?|tripled?|none|no)\b", re.I)
+
+
+_ASKED = (
+    r"(?:^|, |\band )(?:(?:in|on|by|since|until|to|for|of|with) )?"  # where a question may begin
+)
+_TIME = re.compile(
+    rf"{_ASKED}(?:when\b|(?:what|which) (?:year|month|day|date|century|decade)\b)", re.IGNORECASE
+)
+_TIME_WORD = re.compile(
+    r"\b\d{3,4}s?\b|\b\d{1,2}(?:[:.]\d{2}|st|nd|rd|th)\b"
+    r"|\b\d{1,2} ?[ap]\.?m\b"
+    r"|\b(?:jan|feb|mar(?:ch|\b)|apr|may\b|june?\b|july?\b|aug|sep|oct|nov|dec|mon|tues|wednes"
+    r"|thurs|fri|satur|sun)\w*|\b(?:year|month|week|day|century|decade|ago|today|yesterday|tomorrow"
+    r"|after|before|during|since|until|once)s?\b",
+    re.IGNORECASE,
+)
+_NAME = re.compile(
+    rf"{_ASKED}(?:(?:who|whose|whom)\b|(?:which|what) (?:city|country|countries|person|people"
+    r"|leaders?|company|organi[sz]ation|group)\b|what (?:is|was|are|were) the names? of\b)",
+    re.IGNORECASE,
+)
+
+
+def out_of_kind(question: str, claim: str) -> str:
+    """Why a claim cannot be what was asked for, or "".
+
+    A question for a quantity is not answered without a number, one for a time not without a time,
+    one for a name not without a name, beside those that the question itself gives.
+    """
+    if _QUANTITY.search(question):
+        given = bool(_VAGUE.search(claim) or numbers(claim) - numbers(question))
+        return "" if given else "it gives no number, and one was asked for"
+    if _TIME.search(question):
+        new = " ".join(word for word in claim.split() if word not in question.split())
+        return "" if _TIME_WORD.search(new) else "it gives no time, and one was asked for"
+    if _NAME.search(question):
+        new_names = names(claim, first=True) - set(terms(question))
+        return "" if new_names else "it gives no name, and one was asked for"
+    return ""
+
+
+def of_another(question: str, cited: tuple[Span, ...]) -> str:
+    """Why texts cannot be about the one whom a question describes, or "".
+
+    "The city where WILM is licensed" is not answered by a passage that never speaks of WILM.
+    """
+    described = described_by(question)
+    known = " ".join(f"{s.clean} {s.context} {s.document.title}" for s in cited)
+    if not described or named(described, known):
+        return ""
+    return f"the cited text does not speak of {', '.join(sorted(described))}"
+
+
+def of_another_time(question: str, claim: str, cited: tuple[Span, ...]) -> str:
+    """Why texts that lack the time a question gives cannot be about what it asks, or "".
+
+    Where a claim loses that time, what else it takes from the question must stand in the texts:
+    "ratified in 2022" is nothing that a text on the signing in 2020 answers.
+    """
+    taken = set(terms(claim)) & set(terms(question))
+    known = " ".join(f"{s.clean} {s.document.title}" for s in cited)
+    missing = {term for term in taken if not named({term}, known)}
+    return "the cited text speaks of another time" if 3 * len(missing) > len(taken) else ""

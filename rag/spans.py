@@ -1,0 +1,57 @@
+"""Texts that can be cited, and which of them stand next to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rag.records import NEXT, DocumentInfo, Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A text that can be cited.
+
+    Attributes:
+        document: Where it comes from.
+        start: Offset of its first code point.
+        end: Offset behind its last.
+        clean: The text as a reader sees it.
+        context: What stands around it.
+        section: The headings over it that were shown with it.
+    """
+
+    document: DocumentInfo
+    start: int
+    end: int
+    clean: str
+    context: str = ""
+    section: str = ""
+
+
+def spans_of(evidence: tuple[Evidence, ...]) -> list[Span]:
+    """Every text the model was shown, each once, in order of selection."""
+    found: dict[tuple[int, int], Span] = {}
+    for item in evidence:
+        found.setdefault(
+            (item.document.id, item.start),
+            Span(item.document, item.start, item.end, item.clean, item.context, item.section),
+        )
+    for item in evidence:
+        if item.lead:
+            lead = item.lead
+            found.setdefault(
+                (item.document.id, lead.start),
+                Span(item.document, lead.start, lead.end, lead.clean, item.context, item.section),
+            )
+    return list(found.values())
+
+
+def adjoin(one: Span, other: Span) -> bool:
+    """Whether two texts are the same or stand one after the other."""
+    apart = max(one.start, other.start) - min(one.end, other.end)
+    return one.document.id == other.document.id and apart <= NEXT
+
+
+def around(span: Span, cited: list[Span]) -> str:
+    """A cited text, with those of the others that stand next to it."""
+    return " ".join(other.clean for other in cited if adjoin(other, span))

@@ -1,0 +1,79 @@
+"""Whether a claim says of somebody what its text says of somebody else."""
+
+from __future__ import annotations
+
+import re
+
+from rag.spans import Span
+from rag.words import named, names, open_quotation, subject, terms
+
+_LEADS_IN = 200  # code points before a quotation that may name its speaker
+_OPENING_WORDS = 8  # where the subject of a sentence stands
+_SOMEBODY = re.compile(r"\b(?:I|we|my|our|he|she|they|his|her|their|it|this|these)\b", re.I)
+_VERB = 5  # words in which a verb stands behind its subject
+_ALSO = re.compile(r"\s*,|\s+(?:and|or)\b")  # the subject goes on
+_PASSIVE = re.compile(
+    r"\s*(?:(?:has|have|had|will|would|also|then|since)\s+){0,2}(?:is|are|was|were|been|be)\s+"
+    r"(?:\w+ly\s+)?\w+(?:ed|en|wn|ld|de|ht|nt|ft|ut)\b",
+    re.I,
+)
+_ROLES = set(terms("president minister chancellor ambassador secretary chief head leader mayor"))
+_SAYING = r"(?:said|says|told|tells|added|adding|claimed|claims|argued|argues|explained|explains)"
+_SPEAKER = re.compile(
+    rf"(?:(?:[^\s,“”\"]+\s+){{1,4}}{_SAYING}\b|\b{_SAYING}(?:\s+[^\s,“”\"]+){{1,4}})", re.I
+)
+
+
+def _done_by_another(of: set[str], does: str, claim: str, text: str, known: set[str]) -> bool:
+    """Whether a text opens with somebody else, who does what the claim says of its subject.
+
+    "The EU has lifted its sanctions" is no "China lifted sanctions against officials of the EU".
+    """
+    other, act = subject(text, known)
+    at_once, claimed = (" ".join(part.split()[:_VERB]) for part in (act, does))
+    return bool(
+        other
+        and not named(of, text[: len(text) - len(act)])
+        and not named(other, claim)
+        and not _ALSO.match(act)
+        and not _PASSIVE.match(at_once)
+        and not _PASSIVE.match(claimed)
+        and not _SOMEBODY.search(at_once)
+        and set(terms(at_once)[:1]) & set(terms(claimed))
+    )
+
+
+def _quoted(span: Span) -> str:
+    """What stands before the quotation that a text is in the midst of, or ""."""
+    before = span.context[: max(span.context.find(span.clean), 0)]
+    opened = open_quotation(before)
+    return before[max(opened - _LEADS_IN, 0) : opened] if opened >= 0 else ""
+
+
+def stranger(claim: str, cited: list[Span], question: str) -> set[str]:
+    """Whom the claim speaks of, where the text it mainly rests on speaks of others; else nothing.
+
+    A question gives a name, and a small model says of it what the sources say of somebody else. A
+    text that opens with another name, or quotes another speaker, is about that one; what opens
+    with none ("He said ...", "I promised ...") may be about anybody, and what an author writes is
+    the author's.
+    """
+    main = cited[0]
+    texts = [span.clean for span in cited]
+    known = names(question, first=True) | names(
+        " x ".join(["", *texts, *(s.context for s in cited)])
+    )
+    of, does = subject(claim, known)
+    of -= _ROLES
+    if of and _done_by_another(of, does, claim, main.clean, known):
+        return of
+    if not of or named(of, f"{main.clean} {main.document.author}"):
+        return set()
+    opening = " ".join(main.clean.split()[:_OPENING_WORDS])
+    told_of = " x ".join([opening, *_SPEAKER.findall(main.clean)])
+    speaker = _quoted(main)
+    if speaker and (named(of, speaker) or _SOMEBODY.search(speaker)):
+        return set()
+    if _SOMEBODY.search(told_of):
+        return set()
+    return of if names(told_of, first=True) & known else set()
