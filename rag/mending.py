@@ -16,6 +16,7 @@ from pathlib import Path
 from rag.database import DATABASE, damaged
 from rag.errors import IndexUnusable, OutOfResources
 from rag.files import sync
+from rag.schema import SCHEMA_VERSION
 from rag.soundness import (
     INCOMPLETE,
     SMALL,
@@ -26,7 +27,7 @@ from rag.soundness import (
     problems,
     size,
 )
-from rag.store import SCHEMA_VERSION, Store
+from rag.store import Store
 from rag.writing import open_to_write
 
 _MAKING = f"{DATABASE}.mending"

@@ -37,9 +37,9 @@ from rag.records import (
     Place,
     Sentence,
 )
+from rag.schema import SCHEMA_VERSION
 from rag.sums import bytes_sum, is_text_of, passage_sum, place_sum, row_sum
 
-SCHEMA_VERSION = "3"
 Ids = npt.NDArray[np.int64]
 _BATCH = 5000  # rows with vectors in memory together
 _LIVE = (
