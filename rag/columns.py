@@ -45,8 +45,9 @@ def of_another_column(claim: str, table: str) -> str:
 def _pairs(claim: str, columns: list[_Column]) -> Iterator[tuple[_Column, str]]:
     """Each column that a claim names with the figure that it gives of it."""
     clauses = [list(_said(clause, columns)) for clause in _CLAUSE.split(claim)]
-    telling = [clause for clause in clauses if clause]
-    groups = telling if all(map(_paired, telling)) else [[x for clause in clauses for x in clause]]
+    groups = [clause for clause in clauses if any(isinstance(said, str) for said in clause)]
+    if not all(map(_paired, groups)):
+        groups = [[said for clause in clauses for said in clause]]
     for group in groups:
         named = [said for said in group if isinstance(said, _Column)]
         figures = [said for said in group if isinstance(said, str)]

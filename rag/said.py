@@ -118,7 +118,7 @@ class Verifier:
     ) -> None:
         self._question, self._embedder, self._threshold = question, embedder, threshold
         self._spans = spans_of(evidence)
-        self._vectors = embedder.embed([span.clean for span in self._spans])
+        self._vectors = embedder.embed([_fitting(span.clean, embedder) for span in self._spans])
         self._rarity = store.rarity(term for span in self._spans for term in terms(span.clean))
 
     def __call__(self, claim: str) -> Support:
@@ -127,11 +127,18 @@ class Verifier:
             claim,
             self._spans,
             question=self._question,
-            claim_vector=self._embedder.embed([claim[:1000]])[0],
+            claim_vector=self._embedder.embed([_fitting(claim, self._embedder)])[0],
             span_vectors=self._vectors,
             rarity=self._rarity,
             threshold=self._threshold,
         )
+
+
+def _fitting(text: str, embedder: Embedder) -> str:
+    """As much of a text as the embedder reads: names of columns may make a row too long for it."""
+    while embedder.count(text) > embedder.max_tokens:
+        text = text[: len(text) * 3 // 4]
+    return text
 
 
 def _called(text: str) -> set[str]:

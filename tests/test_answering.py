@@ -15,7 +15,8 @@ from rag.dense import open_dense
 from rag.embed import HashEmbedder
 from rag.errors import UsageError
 from rag.extractive import ExtractiveGenerator
-from rag.records import Answer, Citation, Claim, Generator, Stats
+from rag.records import Answer, Citation, Claim, Evidence, FloatMatrix, Generator, Stats
+from rag.said import Verifier
 from rag.store import open_index
 
 QUESTION = "What did trade between Russia and China reach in 2023?"
@@ -217,3 +218,20 @@ def test_where_the_same_is_asked_of_another_that_one_opens_the_sentence(
     said = [claim.text for claim in (*answer.claims, *answer.dropped)]
     assert "Blinken said this goal remained crucial" in said
     assert not any("Blinken He left" in text for text in said)
+
+
+def test_a_row_longer_than_the_embedder_reads_is_checked_all_the_same(shared_index: Path) -> None:
+    class Strict(HashEmbedder):
+        def embed(self, texts: list[str]) -> FloatMatrix:
+            assert all(self.count(text) <= self.max_tokens for text in texts)
+            return super().embed(texts)
+
+    store = open_index(shared_index)
+    row = " | ".join(f"column number {n}: {1000 + n}" for n in range(200))
+    document = store.documents()[0]
+    evidence = Evidence(document, 0, 9, f"ropes | {row}", None, 1, 1.0, 0.5)
+    check = Verifier("How many ropes?", (evidence,), store=store, embedder=Strict(), threshold=0.1)
+    found = check("Of ropes column number 7 has 1007")
+    store.close()
+    assert [span.clean for span in found.spans] == [evidence.clean]
+    assert not found.reason

@@ -78,6 +78,7 @@ ROW = "(per barrel): average price | 2006: $77.76 | 2005: $66.42 | 2004: $49.53"
         ("The price was $77.76 in 2004, $66.42 in 2005, and $49.53 in 2006", "77.76"),
         ("The price was $66.42 in 2006", "66.42"),
         ("In 2004, 2005 and 2006 it was 77.76, 66.42 and 49.53", "77.76"),
+        ("It was 12.50 in 2005, and 77.76 in 2004", "77.76"),
         ("The price was $49.53 in 2004, $66.42 in 2005, and $77.76 in 2006", ""),
         ("In 2004, 2005 and 2006 it was 49.53, 66.42 and 77.76", ""),
         ("Between 2004 and 2005 it rose from 49.53 to 66.42", ""),
