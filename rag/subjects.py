@@ -9,6 +9,34 @@ from rag.words import named, names, open_quotation, subject, terms
 
 _LEADS_IN = 200  # code points before a quotation that may name its speaker
 _OPENING_WORDS = 8  # where the subject of a sentence stands
+_PHRASE = re.compile(
+    r"[A-ZÀ-ÖØ-Þ][\w’'&.-]*(?:(?: (?:of|the|de|du|von|van|der|al))* [A-ZÀ-ÖØ-Þ][\w’'&.-]*)*"
+)
+
+
+def unmentioned(claim: str, cited: list[Span], question: str) -> set[str]:
+    """Stems of a name of the question that nothing around the text speaks of; else nothing.
+
+    What one program's manual says of its port is not said of another's, of which only the
+    question speaks.
+
+    Args:
+        claim: One sentence.
+        cited: The texts that it rests on, the main one first.
+        question: What was asked.
+    """
+    about = cited[0].document
+    same = [f"{s.clean} {s.context} {s.section}" for s in cited if s.document.id == about.id]
+    known = " ".join((*same, about.title, about.author, *about.path.split("/")))
+    asked = names(question)
+    for phrase in _PHRASE.findall(claim):
+        called = names(phrase, first=True)
+        spelled = f"({phrase})" in question  # with its long form, which the text may have instead
+        if called & asked and not spelled and not named(called, known):
+            return called
+    return set()
+
+
 _SOMEBODY = re.compile(r"\b(?:I|we|my|our|he|she|they|his|her|their|it|this|these)\b", re.I)
 _VERB = 5  # words in which a verb stands behind its subject
 _ALSO = re.compile(r"\s*,|\s+(?:and|or)\b")  # the subject goes on

@@ -28,7 +28,7 @@ from rag.columns import of_another_column
 from rag.hops import repeated
 from rag.records import FloatMatrix
 from rag.spans import Span, around
-from rag.subjects import stranger
+from rag.subjects import stranger, unmentioned
 from rag.words import (
     denied,
     figures,
@@ -211,6 +211,8 @@ def _fault(claim: str, cited: list[Span], question: str, signals: Signals) -> st
         return f"the cited text does not name {', '.join(sorted(described))}"
     if other := stranger(claim, cited, question):
         return f"the cited text does not say this of {', '.join(sorted(other))}"
+    if other := unmentioned(claim, cited, question):
+        return f"nothing around the cited text speaks of {', '.join(sorted(other))}"
     if figure := next(filter(None, (of_another_column(claim, s.clean) for s in cited)), ""):
         return f"the cited table has {figure} in another column"
     if signals.foreign == 0 and _welded(claim, cited, question):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rag.asked import of_another_time, out_of_kind
@@ -89,6 +91,33 @@ def test_a_name_that_nothing_gives_counts_against_a_claim() -> None:
     assert foreign.score < given.score
     nobody = judge("In spring Olaf Scholz of Germany flew to Rome", VISIT)
     assert "scholz" in nobody.reason
+
+
+def test_a_name_that_only_the_question_gives_is_not_what_the_text_is_about() -> None:
+    text = "The port defaults to 1500 in both client and server."
+    claim, question = "The default port of a Postgres server is 1500", "Default port of a Postgres?"
+    embedder = HashEmbedder()
+
+    def judged(question: str, *spans: Span) -> Support:
+        return support(
+            claim, list(spans), question=question, claim_vector=embedder.embed([claim])[0],
+            span_vectors=embedder.embed([s.clean for s in spans]), rarity={}, threshold=0.1,
+        )  # fmt: skip
+
+    main = Span(DOCUMENT, 0, len(text), text, f"It measures a network. {text}")
+    reason = "nothing around the cited text speaks of postgr"
+    assert judged(question, main).reason == reason
+    other = replace(DOCUMENT, id=2, path="b.txt")
+    linked = "A Postgres server links the service of a server."
+    assert judged(question, main, Span(other, 0, 48, linked)).reason == reason
+    for known in (
+        replace(main, context="Postgres measures a network."),
+        replace(main, section="Postgres"),
+        replace(main, document=replace(DOCUMENT, title="Manual of Postgres")),
+        replace(main, document=replace(DOCUMENT, path="postgres/config.txt")),
+    ):
+        assert not judged(question, known).reason, known
+    assert not judged("Default port of the PG (Postgres)?", main).reason, "it is spelled out"
 
 
 def test_a_denial_needs_a_text_that_denies() -> None:
