@@ -18,6 +18,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ from rag.schema import SCHEMA_VERSION
 from rag.sums import bytes_sum, is_text_of, passage_sum, place_sum, row_sum
 
 Ids = npt.NDArray[np.int64]
+_TEXTS = 8  # documents whose text stays at hand: one question asks for the same ones again
 _BATCH = 5000  # rows with vectors in memory together
 _LIVE = (
     "FROM passages JOIN documents ON documents.id = document_id"
@@ -86,6 +88,7 @@ class Store:
         # One generation is read, so what was found once stays true.
         self._acronyms: list[Acronym] | None = None
         self._frequencies: dict[str, int] = {}
+        self._recent_text = lru_cache(maxsize=_TEXTS)(self._text)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -177,6 +180,9 @@ class Store:
         Raises:
             IndexUnusable: It is not there, or is not what was stored.
         """
+        return self._recent_text(document_id)
+
+    def _text(self, document_id: int) -> str:
         row = self._row(
             "SELECT text, documents.content, min(path) FROM documents"
             " JOIN texts ON texts.document_id = id JOIN files ON files.document_id = id"

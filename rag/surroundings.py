@@ -21,6 +21,7 @@ _MAX_LEAD_SENTENCES = 4
 _MAX_ENTRIES = 12  # of a list, between an entry and the sentence that introduces it
 _ROW, _MAX_ROWS = 0.7, 6  # a row is worth so much of the best of its table; so many are shown
 _ENTRY = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)]|\(\w\))\s+")
+_EMPTY = re.compile(r"\n[^\S\n]*\n")  # lines
 _NUMBERED = re.compile(r"^(?:\d+\.)*\d*\s+")
 _NEEDS_LEAD = re.compile(
     r"[\"'“‘(]*(?:(?:But|And|However|Yet|So|Thus|Therefore|Moreover|Furthermore|Still|Instead|Also"
@@ -65,7 +66,7 @@ def introduction(hit: Hit, at: int, store: Store) -> Sentence | None:
         before.append(above)  # the list may go on from the passage before
     for sentence in before[: _MAX_ENTRIES + 1]:
         if sentence.clean.endswith(":"):
-            blocks = text[sentence.end : start].split("\n\n")[1:]
+            blocks = _EMPTY.split(text[sentence.end : start])[1:]
             listed = all(_ENTRY.match(block) for block in blocks if block.strip())
             short = len(sentence.clean.split()) <= _MAX_LEAD_WORDS
             return sentence if listed and short else None
