@@ -25,8 +25,8 @@ _MAX_ABOVE = 500  # rows: the names of a longer table are out of sight for a per
 _NO_NAME = re.compile(r"[-–—.\s]*")
 
 
-Span = tuple[int, int]
-Line = tuple[int, tuple[Span, ...]]  # of a table: its offset, its cells; a rule has none
+Range = tuple[int, int]  # of offsets
+Line = tuple[int, tuple[Range, ...]]  # of a table: its offset, its cells; a rule has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def _rows(text: str, table: list[Line]) -> Iterator[tuple[int, Piece]]:
         yield line, Piece(start, end, CELLS.join(shown) if said else "", row=said)
 
 
-def _lines_around(text: str, start: int, end: int) -> list[Span]:
+def _lines_around(text: str, start: int, end: int) -> list[Range]:
     """The lines of a span, and those with bars above and just below them."""
     first, above = start, 0
     while first and above < _MAX_ABOVE:
@@ -93,7 +93,7 @@ def _lines_around(text: str, start: int, end: int) -> list[Span]:
         if "|" not in text[begin:first]:
             break
         first, above = begin, above + 1
-    lines: list[Span] = []
+    lines: list[Range] = []
     below = 0
     while first < len(text) and below < _FEWEST:
         stop = text.find("\n", first)
@@ -104,12 +104,12 @@ def _lines_around(text: str, start: int, end: int) -> list[Span]:
     return lines
 
 
-def _tables(text: str, lines: Iterable[Span]) -> Iterator[list[Line]]:
+def _tables(text: str, lines: Iterable[Range]) -> Iterator[list[Line]]:
     """The tables of a text: lines that stand together and have as many cells."""
     split = ((start, _cells(text, start, end), text[start:end]) for start, end in lines)
     for barred, run in groupby(split, key=lambda line: line[1] is not None):
         width = -1
-        found: list[list[tuple[int, tuple[Span, ...], bool]]] = [[]]
+        found: list[list[tuple[int, tuple[Range, ...], bool]]] = [[]]
         for start, cells, line in run if barred else ():
             if cells and len(cells) != width:
                 width = len(cells)
@@ -120,7 +120,7 @@ def _tables(text: str, lines: Iterable[Span]) -> Iterator[list[Line]]:
                 yield [(start, cells) for start, cells, _ in table]
 
 
-def _cells(text: str, start: int, end: int) -> tuple[Span, ...] | None:
+def _cells(text: str, start: int, end: int) -> tuple[Range, ...] | None:
     """Spans of what stands between bars; nothing for a rule, None where there are no bars."""
     line = text[start:end]
     bars = [start + match.start() for match in _BAR.finditer(line)]
@@ -134,7 +134,7 @@ def _cells(text: str, start: int, end: int) -> tuple[Span, ...] | None:
     return tuple(cells[outer])
 
 
-def _trimmed(text: str, start: int, end: int) -> Span:
+def _trimmed(text: str, start: int, end: int) -> Range:
     while start < end and text[start].isspace():
         start += 1
     while end > start and text[end - 1].isspace():

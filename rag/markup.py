@@ -205,26 +205,26 @@ def _rows(table: Any) -> list[list[str]]:
     for node in table.iter("br", "p", "div", "li"):  # what stands in lines of its own in a cell
         node.tail = f" {node.tail or ''}"
     rows: list[list[str]] = []
-    high: dict[int, tuple[int, str]] = {}  # column -> rows that are still to come, and the text
+    above: dict[int, tuple[int, str]] = {}  # column -> in how many rows more, and the text
     for line in table.iter("tr"):
         row: list[str] = []
-
-        def put(text: str, rest: int, row: list[str] = row) -> None:
-            high[len(row)] = (rest, text)
-            row.append(text)
-
-        def from_above(row: list[str] = row) -> None:
-            while (above := high.get(len(row), (0, "")))[0]:
-                put(above[1], above[0] - 1, row)
-
         for cell in line.iter("td", "th"):
-            from_above()
-            text = flat(cell.text_content())
+            _fill(row, above)
+            text, more = flat(cell.text_content()), _span(cell, "rowspan") - 1
             for column in range(_span(cell, "colspan")):
-                put("" if column and cell.tag == "td" else text, _span(cell, "rowspan") - 1)
-        from_above()
+                shown = "" if column and cell.tag == "td" else text
+                above[len(row)] = more, shown
+                row.append(shown)
+        _fill(row, above)
         rows.append(row)
     return rows
+
+
+def _fill(row: list[str], above: dict[int, tuple[int, str]]) -> None:
+    """The next columns of a row that cells from above take."""
+    while (rest := above.get(len(row), (0, "")))[0]:
+        above[len(row)] = rest[0] - 1, rest[1]
+        row.append(rest[1])
 
 
 def _span(cell: Any, name: str) -> int:
