@@ -22,6 +22,7 @@ _BAR = re.compile(r"(?<!\\)\|")
 _RULE = re.compile(r"[\s|:+=-]+")
 _FEWEST = 3  # lines without outer bars that are a table, not "Home | About | Contact"
 _MAX_ABOVE = 500  # rows: the names of a longer table are out of sight for a person, too
+_MAX_LINE = 20_000  # code points; what is longer was written by no person
 _NO_NAME = re.compile(r"[-–—.\s]*")
 
 
@@ -58,6 +59,8 @@ def pieces(text: str, start: int, end: int, format_: str) -> list[Piece]:
     if format_ not in DRAWN or "|" not in text[start:end]:
         return []
     lines = _lines_around(text, text.rfind("\n", 0, start) + 1, end)
+    if any(last - first > _MAX_LINE for first, last in lines):
+        return []
     named = {line: row for table in _tables(text, lines) for line, row in _rows(text, table)}
     found: list[Piece] = []
     for first, last in lines:

@@ -64,6 +64,11 @@ def test_names_that_are_none_or_stand_over_two_columns_are_not_put_to_one(text: 
     assert shown(text, text, "text") == []
 
 
+def test_a_line_of_millions_of_bars_is_no_row() -> None:
+    text = "a | b\n1 | 2\n" + "3 | " * 2_000_000
+    assert pieces(text, len(text) - 40, len(text), "text") == []
+
+
 def test_what_was_converted_has_its_names_already() -> None:
     text = "| Rope: a | Price: 12 |\n| Rope: b | Price: 7 |\n"
     assert shown(text, "| Rope: b | Price: 7 |", "html") == []
