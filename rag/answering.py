@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from rag.answerability import NEUTRAL, SUREST, UNSUREST, probability
@@ -101,6 +101,21 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class Before:
+    """What a question goes on from, where it cannot be understood without.
+
+    Attributes:
+        question: What was asked before.
+        claims: The answer to it; there is one at least.
+        rest: What is asked now.
+    """
+
+    question: str
+    claims: tuple[str, ...]
+    rest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Engine:
     """Everything that is loaded once: one generation of an index, and two models.
 
@@ -144,6 +159,7 @@ class Engine:
         *,
         standalone: str | None = None,
         prepared: Prepared | None = None,
+        before: Before | None = None,
         on_claim: Callable[[Claim, tuple[Citation, ...]], None] | None = None,
     ) -> Answer:
         """Answer one question.
@@ -153,24 +169,28 @@ class Engine:
             standalone: The same, understandable without what was said before.
             prepared: What ``prepare`` made of the question, where that was done beforehand; its
                 time counts as if it had been waited for.
+            before: What the question goes on from; then it is answered as a later part of that.
             on_claim: Called with each claim, and the citations that are new with it, as soon as
                 the claim is verified.
 
         Raises:
             UsageError: The question is empty or too long.
         """
-        ready = prepared or self.prepare(question, standalone=standalone)
+        if before:
+            ready = self._going_on(before)
+        else:
+            ready = prepared or self.prepare(question, standalone=standalone)
         started = time.perf_counter() - ready.retrieve_ms / 1000
         said = Said(Citations(self.store), on_claim)
         for number, part in enumerate(ready.parts):
             found = self._find_next(part, said) if number else ready.first
-            self._answer_part(part, found, said, whole=ready)
-        if not said.claims and len(ready.parts) == 1:
+            self._answer_part(part, found, said, whole=ready, known=before.claims if before else ())
+        if not said.claims and len(ready.parts) == 1 and not before:
             self._by_hops(ready.first.asked, said)
         ended = time.perf_counter()
         return Answer(
             question=question,
-            standalone_question=ready.asked if standalone else question,
+            standalone_question=" ".join(standalone.split()) if standalone else question,
             status="answered" if said.claims else "unanswerable",
             answer=" ".join(map(cited, said.claims)) if said.claims else REFUSAL,
             claims=tuple(said.claims),
@@ -207,19 +227,36 @@ class Engine:
         """The same for a later part: one that leans on what was said is searched with it."""
         if not part.leans:
             return self._find(part.text)
-        spoken = " ".join(claim.text for claim in said.claims[-1:])
-        for text in (f"{part.text} {said.asked} {spoken}", f"{part.text} {said.asked}"):
-            if self.embedder.count(text) < self.embedder.max_tokens // 2:
-                return self._find(text, asked=expand(part.text, self.store.acronyms()))
-        return self._find(part.text)
+        return self._find_with(part.text, said.asked, [claim.text for claim in said.claims])
 
-    def _answer_part(self, part: Part, found: Found, said: Said, *, whole: Prepared) -> None:
-        """Answer one part of a question and take down what came of it."""
-        several = len(whole.parts) > 1
+    def _find_with(self, text: str, asked: str, claims: Sequence[str]) -> Found:
+        """The same for what leans on a question before and on what was said last."""
+        for whole in (" ".join((text, asked, *claims[-1:])), f"{text} {asked}"):
+            if self.embedder.count(whole) < self.embedder.max_tokens // 2:
+                return self._find(whole, asked=expand(text, self.store.acronyms()))
+        return self._find(text)
+
+    def _going_on(self, before: Before) -> Prepared:
+        """A question and the one that it goes on from, as one of which this is the later part."""
+        started = time.perf_counter()
+        found = self._find_with(before.rest, before.question, before.claims)
+        asked = f"{capital(before.question.rstrip(' ?'))}, and {before.rest}"
+        took = round((time.perf_counter() - started) * 1000)
+        return Prepared(asked, (Part(before.rest, leans=True),), found, took)
+
+    def _answer_part(
+        self, part: Part, found: Found, said: Said, *, whole: Prepared, known: tuple[str, ...]
+    ) -> None:
+        """Answer one part of a question and take down what came of it.
+
+        ``known`` was answered before to a part that is not asked again.
+        """
+        several = len(whole.parts) > 1 or bool(known)
         # A later part is answered by going on with the answer to those before: the whole question
         # is asked, of what was found for this part. Where it asks the same of another, that one
         # opens the sentence: else a small model has said enough.
-        question, begun, opens = found.asked, "".join(f" {c.text}." for c in said.claims), ""
+        claimed = [*known, *(claim.text for claim in said.claims)]
+        question, begun, opens = found.asked, "".join(f" {text}." for text in claimed), ""
         if begun or part.leans:
             question = expand(whole.asked, self.store.acronyms())
         if begun and part.of:

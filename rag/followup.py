@@ -264,6 +264,12 @@ def by_rule(question: str, before: Exchange) -> str:
     return f'Regarding "{_lower(topic)}": {_lower(about)}?'
 
 
+def quotes(understood: str) -> tuple[str, str] | None:
+    """The question before that rules have quoted, and the follow-up; None where they have not."""
+    wrapped = _WRAPPED.match(understood)
+    return (wrapped["topic"], understood[wrapped.end() :]) if wrapped and wrapped["topic"] else None
+
+
 def _topic(question: str) -> str:
     """What a question is about that rules have put together: never one within another."""
     text = bare(question)

@@ -15,10 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rag.answering import Engine
+from rag.answering import Before, Engine
 from rag.errors import IndexBusy, OutOfResources, RagError, UsageError
 from rag.files import append, begins, hold, replace_file, sync
-from rag.followup import Exchange, standalone
+from rag.followup import Exchange, quotes, standalone
 from rag.records import Answer, Citation, Claim, Failure, Retrieved, Stats
 from rag.render import answer_json
 from rag.scope import scope_of
@@ -59,9 +59,19 @@ class Session:
             UsageError: The question is empty or too long; nothing is kept.
             OutOfResources: It was answered, and could not be written to the file.
         """
-        answer = self.engine.answer(question, standalone=understood, on_claim=on_claim)
+        answer = self.engine.answer(
+            question, standalone=understood, before=self._before(understood), on_claim=on_claim
+        )
         self.keep(answer)
         return answer
+
+    def _before(self, understood: str) -> Before | None:
+        """What a question goes on from that could only be understood by quoting the one before."""
+        quoted = quotes(understood)
+        claims = self.turns[-1].claims if self.turns else ()
+        if not quoted or not claims:
+            return None
+        return Before(quoted[0], tuple(claim.text for claim in claims), quoted[1])
 
     def failed(self, question: str, error: RagError) -> Answer:
         """The JSON form of a question that could not be asked; it is no part of what was said."""

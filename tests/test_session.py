@@ -15,12 +15,14 @@ from conftest import SEEDS, IndexBuilder
 from schemas import ANSWER, check
 
 from rag import slash
-from rag.answering import Engine, Limits
+from rag.answering import Before, Engine, Limits
 from rag.chat import Manner, converse
 from rag.dense import open_dense
 from rag.embed import HashEmbedder
 from rag.errors import IndexBusy, IndexUnusable, OutOfResources, UsageError
 from rag.extractive import ExtractiveGenerator
+from rag.followup import quotes
+from rag.records import Prompt
 from rag.session import Session, kept_in
 from rag.store import open_index
 
@@ -57,10 +59,39 @@ def test_a_follow_up_is_searched_as_it_is_understood(session: Session) -> None:
     assert second.question == SECOND
     assert second.standalone_question != SECOND
     assert "CAI" in second.standalone_question
-    alone = session.engine.answer(second.standalone_question)
-    assert alone.retrieved == second.retrieved, "and as nothing else"
+    assert session.understood("Why did China impose sanctions on European officials?").startswith(
+        "Why did China"
+    )
     session.reset()
     assert session.understood(SECOND) == SECOND
+
+
+def test_a_follow_up_that_quotes_the_question_before_goes_on_from_its_answer(
+    session: Session,
+) -> None:
+    ask(session, FIRST, SECOND)
+    first, second = session.turns
+    quoted = quotes(second.standalone_question)
+    assert quoted
+    assert quoted[0].lower() == FIRST.rstrip("?").lower()
+    before = Before(quoted[0], tuple(claim.text for claim in first.claims), quoted[1])
+    asked: list[Prompt] = []
+
+    class Noted(ExtractiveGenerator):
+        def read(self, prompt: Prompt) -> int:
+            asked.append(prompt)
+            return super().read(prompt)
+
+    going_on = replace(session.engine, generator=Noted()).answer(SECOND, before=before)
+    assert going_on.claims == second.claims
+    (prompt,) = asked
+    assert prompt.question.endswith(" by the European Parliament, and when was it signed?")
+    # Where nothing was answered there is nothing to go on from.
+    session.turns[0] = replace(first, claims=(), status="unanswerable")
+    session.turns.pop()
+    ask(session, SECOND)
+    alone = session.engine.answer(session.turns[-1].standalone_question)
+    assert alone.retrieved == session.turns[-1].retrieved
 
 
 def test_a_follow_up_that_would_grow_too_long_is_asked_as_it_is(session: Session) -> None:
