@@ -59,8 +59,9 @@ class Session:
             UsageError: The question is empty or too long; nothing is kept.
             OutOfResources: It was answered, and could not be written to the file.
         """
+        before = self._before(understood) if understood != question else None
         answer = self.engine.answer(
-            question, standalone=understood, before=self._before(understood), on_claim=on_claim
+            question, standalone=understood, before=before, on_claim=on_claim
         )
         self.keep(answer)
         return answer
