@@ -226,13 +226,19 @@ _YES_OR_NO = re.compile(
     r"|would|should|may|might|must)\b",
     re.IGNORECASE,
 )
+_THE_SAME = re.compile(r"\b(?:do|does|did|done) (?:the same|so)\b", re.IGNORECASE)
 _CLAUSE = re.compile(r";|,\s+(?:and|but|while|whereas)\s+")
 _WELDED = 4  # terms that a clause adds to its question; fewer say little about where they are from
 _TOGETHER = 0.65  # share of them that one text, with what adjoins it, must have
 
 
 def _repeats(claim: str, question: str) -> bool:
-    """Whether a claim only says its question again, which is no answer to who, what or why."""
+    """Whether a claim only says its question again, which is no answer to who, what or why.
+
+    "The EU did the same" is none to whether it did, either: what "the same" is, nobody can check.
+    """
+    if _THE_SAME.search(claim) and not set(terms(claim)) - set(terms(question)):
+        return True
     if not _OPEN.search(question) or _YES_OR_NO.search(question) or negated(claim):
         return False
     return not set(terms(claim)) - set(terms(question))

@@ -120,6 +120,13 @@ def test_a_name_that_only_the_question_gives_is_not_what_the_text_is_about() -> 
     assert not judged("Default port of the PG (Postgres)?", main).reason, "it is spelled out"
 
 
+def test_a_claim_that_only_points_cannot_be_checked() -> None:
+    text, question = "China lifted sanctions, and the EU did not.", "Did the EU do the same?"
+    assert "the question does not" in judge("The EU did the same", text, question=question).reason
+    told = judge("The EU did the same and lifted sanctions", text, question=question)
+    assert "the question does not" not in told.reason
+
+
 def test_a_denial_needs_a_text_that_denies() -> None:
     claim = "China does not support the ceasefire in Ukraine"
     grounded = judge(claim, "China does not support the ceasefire in Ukraine.")
