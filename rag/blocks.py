@@ -12,6 +12,7 @@ from typing import Literal
 
 from rag.clean import Cleaned, clean
 from rag.describe import find_date
+from rag.drawn import FRAMED
 from rag.front import front_matter
 from rag.headings import OUTLINED, outline
 from rag.words import STOPWORDS
@@ -29,7 +30,6 @@ _RULE = re.compile(r"\s{0,3}([-*_=~]\s*){3,}$")
 _ITEM = re.compile(r"\s*(?:[-*+•►▪▸‣◦●–—]|\d{1,3}[.)]|\(\w\))\s+(?=\S)")
 _FENCE = re.compile(r"\s{0,3}(```|~~~)")
 _FIELD = re.compile(r":[^:\n]{1,60}:(?:\s|$)")  # of reStructuredText
-_ROW = re.compile(r"\s*\|.*\|\s*$")
 _NOTE = re.compile(r"\[\^?\d{1,3}\]:?\s+\S")
 _ENDS = re.compile(r"[.!?…:;。！？][\"'”’»)\]*_]*$")
 _PAGE_NUMBER = re.compile(
@@ -104,7 +104,7 @@ def blocks_of(text: str, format_: str) -> list[Block]:
             blocks.append(Block("heading", [(start + match.end(), start + stop)]))
             current = None
             continue
-        if _ROW.match(line):
+        if FRAMED.match(line):
             if set(line.strip()) - set("|-: "):
                 blocks.append(Block("row", [(start, end)]))
             current = None

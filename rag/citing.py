@@ -19,7 +19,7 @@ class Citations:
         self.citations: list[Citation] = []
         self._store = store
         self._labels: dict[tuple[int, int, int], int] = {}
-        self._texts: dict[int, tuple[str, list[int]]] = {}
+        self._lines: dict[int, list[int]] = {}  # where those of a document begin
 
     def anew(self) -> Citations:
         """The same of the same documents, with nothing cited yet."""
@@ -35,10 +35,10 @@ class Citations:
 
     def _citation(self, label: int, span: Span) -> Citation:
         document = span.document
-        if document.id not in self._texts:
-            text = self._store.text(document.id)
-            self._texts[document.id] = (text, line_starts(text))
-        text, starts = self._texts[document.id]
+        text = self._store.text(document.id)
+        if document.id not in self._lines:
+            self._lines[document.id] = line_starts(text)
+        starts = self._lines[document.id]
         place = self._store.place(document.id, span.start)
         return Citation(
             label=label,

@@ -81,6 +81,15 @@ def _visible(text: str, start: int, end: int, out: list[tuple[str, int]]) -> Non
     out.extend((text[i], i) for i in range(at, end))
 
 
+def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    """The span without white space at its ends."""
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    return start, end
+
+
 def shown(text: str) -> str:
     """What a reader sees of a whole text, on one line."""
     return clean(text, [(0, len(text))]).text

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rag.drawn import CELLS, ROWS
+from rag.converted import CELLS
+from rag.drawn import ROWS
 from rag.words import numbers, terms
 
 _CLAUSE = re.compile(r"[,;]\s+|\s+(?:and|or|but|while|whereas)\s+")

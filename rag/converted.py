@@ -7,7 +7,7 @@ columns, so that it can be cited alone. Everything else is a paragraph between e
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -18,6 +18,7 @@ _NO_TEXT = re.compile("[\x00-\x08\x0e-\x1b\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 # What a line may not begin with unless it is meant: it would open a fence, a heading, a rule.
 _MARKUP = re.compile(r"[ ]{0,3}(?:```|~~~|#{1,6}\s|[-=]{3,}\s*$)")
 TRAIL = " › "  # between the headings of a path
+CELLS = " | "  # between the cells of a row
 _MAX_LABEL = 60  # code points of each heading in a path
 
 
@@ -131,13 +132,9 @@ class TextWriter:
         first = next((at for at, row in enumerate(rows) if any(map(flat, row))), len(rows))
         names = column_names(rows[first:])
         for number, row in enumerate(rows[first + bool(names) :], first + bool(names) + 1):
-            shown = [
-                f"{names[at]}: {cell}" if at < len(names) and names[at] else cell
-                for at, cell in enumerate(map(flat, row))
-                if cell
-            ]
+            shown = with_names(map(flat, row), names)
             if shown:
-                start = self._put("row", f"| {' | '.join(shown)} |")
+                start = self._put("row", f"| {shown} |")
                 if places is not None:
                     self._mark(Place(start, f"{places}row {number}"))
 
@@ -205,14 +202,29 @@ def column_names(rows: list[list[str]]) -> list[str]:
     if len(set(given)) < 2 and (len(names) != 2 or names[0]):
         return []  # one name is enough for the figures beside what they are of
     for at, name in enumerate(names):
-        below = {flat(row[at]) for row in rows[1:] if at < len(row)} - {""}
-        year = _YEAR.fullmatch(name) and not all(map(_YEAR.fullmatch, below))
-        if len(name) > 80 or (_number(name) and not year):
+        if len(name) > 80 or (_number(name) and not _is_year(name, rows[1:], at)):
             return []
     return names
 
 
+def with_names(cells: Iterable[str], names: Sequence[str]) -> str:
+    """A row of a table, each cell behind the name of its column; empty cells are left out."""
+    return CELLS.join(
+        f"{names[at]}: {cell}" if at < len(names) and names[at] else cell
+        for at, cell in enumerate(cells)
+        if cell
+    )
+
+
 _YEAR = re.compile(r"(?:1[89]|20)\d\d")
+
+
+def _is_year(name: str, rows: list[list[str]], at: int) -> bool:
+    """Whether the name of a column is a year, and something below it is none."""
+    if not _YEAR.fullmatch(name):
+        return False
+    below = (flat(row[at]) for row in rows if at < len(row))
+    return any(cell and not _YEAR.fullmatch(cell) for cell in below)
 
 
 def _number(text: str) -> bool:

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
-from rag.clean import clean
-from rag.converted import column_names
+from rag.clean import clean, trimmed
+from rag.converted import column_names, with_names
 
-DRAWN = frozenset({"text", "markdown"})
-CELLS, ROWS = " | ", "; "  # between cells and between rows, as they are shown
-_FRAMED = re.compile(r"\s*\|.*\|\s*$")
+ROWS = "; "  # between rows, as they are shown
+FRAMED = re.compile(r"\s*\|.*\|\s*$")
+_DRAWN = frozenset({"text", "markdown"})  # formats
 _BAR = re.compile(r"(?<!\\)\|")
 _RULE = re.compile(r"[\s|:+=-]+")
 _FEWEST = 3  # lines without outer bars that are a table, not "Home | About | Contact"
@@ -56,7 +56,7 @@ def pieces(text: str, start: int, end: int, format_: str) -> list[Piece]:
         end: Offset behind its last. A row that is cut there gets no names.
         format_: Of the document; what was converted says the names in each row already.
     """
-    if format_ not in DRAWN or "|" not in text[start:end]:
+    if format_ not in _DRAWN or "|" not in text[start:end]:
         return []
     lines = _lines_around(text, text.rfind("\n", 0, start) + 1, end)
     if any(last - first > _MAX_LINE for first, last in lines):
@@ -64,7 +64,7 @@ def pieces(text: str, start: int, end: int, format_: str) -> list[Piece]:
     named = {line: row for table in _tables(text, lines) for line, row in _rows(text, table)}
     found: list[Piece] = []
     for first, last in lines:
-        cut = _trimmed(text, max(first, start), min(last, end))
+        cut = trimmed(text, max(first, start), min(last, end))
         row = named.get(first)
         if row and start <= row.start and row.end <= end:
             found += [row] if row.shown else []
@@ -78,14 +78,10 @@ def _rows(text: str, table: list[Line]) -> Iterator[tuple[int, Piece]]:
     rows = [cells for _, cells in table if cells]
     names = _names([[clean(text, [cell]).text for cell in row] for row in rows])
     for line, cells in table if names else ():
-        shown = (
-            f"{name}{': ' if name else ''}{seen}"
-            for name, cell in zip(names, cells, strict=False)
-            if (seen := clean(text, [cell]).text)
-        )
         said = bool(cells) and cells is not rows[0]
+        shown = with_names((clean(text, [cell]).text for cell in cells), names) if said else ""
         start, end = (cells[0][0], cells[-1][1]) if cells else (line, line)
-        yield line, Piece(start, end, CELLS.join(shown) if said else "", row=said)
+        yield line, Piece(start, end, shown, row=said)
 
 
 def _lines_around(text: str, start: int, end: int) -> list[Range]:
@@ -117,7 +113,7 @@ def _tables(text: str, lines: Iterable[Range]) -> Iterator[list[Line]]:
             if cells and len(cells) != width:
                 width = len(cells)
                 found.append([])
-            found[-1].append((start, cells or (), bool(_FRAMED.match(line))))
+            found[-1].append((start, cells or (), bool(FRAMED.match(line))))
         for table in found:
             if len(table) >= (1 if all(framed for _, _, framed in table) else _FEWEST):
                 yield [(start, cells) for start, cells, _ in table]
@@ -132,17 +128,9 @@ def _cells(text: str, start: int, end: int) -> tuple[Range, ...] | None:
     if _RULE.fullmatch(line):
         return ()
     edges = [start - 1, *bars, end]
-    cells = [_trimmed(text, a + 1, b) for a, b in pairwise(edges)]
+    cells = [trimmed(text, a + 1, b) for a, b in pairwise(edges)]
     outer = slice(cells[0][0] == cells[0][1], len(cells) - (cells[-1][0] == cells[-1][1]))
     return tuple(cells[outer])
-
-
-def _trimmed(text: str, start: int, end: int) -> Range:
-    while start < end and text[start].isspace():
-        start += 1
-    while end > start and text[end - 1].isspace():
-        end -= 1
-    return start, end
 
 
 def _names(rows: list[list[str]]) -> tuple[str, ...]:

@@ -96,7 +96,6 @@ def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) 
             cosine=cosine,
             context=f"{hit.passage.heading} {hit.passage.clean}",
         )
-        item = replace(item, section=surroundings.section(hit, item.shown, query.terms))
         # One that leans on a sentence chosen before takes its place in the row, and shows both.
         twin = next(
             (n for n, e in enumerate(chosen)
@@ -105,9 +104,14 @@ def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) 
         )  # fmt: skip
         if twin is not None:
             if score >= _TWIN * chosen[twin].score:
-                chosen[twin] = replace(item, score=chosen[twin].score)
+                section = surroundings.section(hit, item.shown, query.terms)
+                chosen[twin] = replace(item, section=section, score=chosen[twin].score)
         elif len(chosen) < limit and score >= _TAIL * scored[0][0]:
-            item = replace(item, lead=lead or surroundings.introduction(hit, at, store))
+            item = replace(
+                item,
+                section=surroundings.section(hit, item.shown, query.terms),
+                lead=lead or surroundings.introduction(hit, at, store),
+            )
             item = surroundings.tabled(item, covered, store)
             longer = length + len(item.shown)
             if len(chosen) < _BEST or longer <= _ENOUGH:

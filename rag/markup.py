@@ -98,7 +98,7 @@ def _left_out(node: Any) -> bool:
 
 
 @dataclass(slots=True)
-class _Blocks:
+class _Flow:
     """What of a page is open: words of a block, terms of a definition list."""
 
     writer: TextWriter
@@ -134,25 +134,29 @@ class _Blocks:
 
     def enter(self, tag: str) -> None:
         """An element begins."""
-        if tag in _BLOCKS:
-            self.leave() if tag == "dl" else self.close()
+        self._edge(tag)
         self.items += tag == "li"
         if tag == "dt":
             self.naming, self.around = True, self.items
 
     def exit(self, tag: str) -> None:
         """An element ends."""
-        if tag in _BLOCKS:
-            self.leave() if tag == "dl" else self.close()
+        self._edge(tag)
         self.items -= tag == "li"
         self.naming = self.naming and tag != "dt"
+
+    def _edge(self, tag: str) -> None:
+        if tag == "dl":
+            self.leave()
+        elif tag in _BLOCKS:
+            self.close()
 
 
 def _write(root: Any, writer: TextWriter) -> None:
     """Walk a tree once, without recursion: blocks close what stands before them."""
     from lxml import etree
 
-    blocks = _Blocks(writer)
+    flow = _Flow(writer)
     walk = etree.iterwalk(root, events=("start", "end", "comment", "pi"))
     skipped: Any = None
     for event, node in walk:
@@ -161,15 +165,15 @@ def _write(root: Any, writer: TextWriter) -> None:
             if _left_out(node) and node is not root:
                 skipped = node
             elif tag == "table" and _is_data(node):
-                blocks.leave()
+                flow.leave()
                 writer.table(_rows(node))
                 skipped = node
             elif tag == "pre":
-                blocks.leave()
+                flow.leave()
                 writer.code(node.text_content())
                 skipped = node
             elif tag in _HEADINGS:
-                blocks.leave()
+                flow.leave()
                 for link in list(node.iter("a")):
                     if flat(link.text_content()) in _PERMALINKS:
                         link.clear(keep_tail=True)
@@ -180,16 +184,16 @@ def _write(root: Any, writer: TextWriter) -> None:
             if skipped is node:
                 walk.skip_subtree()
                 continue
-            blocks.enter(tag)
-            blocks.words.append(node.text or "")
+            flow.enter(tag)
+            flow.words.append(node.text or "")
             continue
         if node is skipped:
             skipped = None
         elif event == "end":
-            blocks.exit(tag)
+            flow.exit(tag)
         if node is not root:
-            blocks.words.append(node.tail or "")
-    blocks.leave()
+            flow.words.append(node.tail or "")
+    flow.leave()
 
 
 def _is_data(table: Any) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from rag.blocks import Block, blocks_of, join_broken, mark_furniture
+from rag.clean import trimmed
 from rag.describe import Description, acronyms, describe
 from rag.headings import OUTLINED
 from rag.language import language_of
@@ -110,10 +111,7 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     # It is quadratic in runs without white space; no full stop of a sentence is inside of one.
     tame = _LONG_RUN.sub(lambda m: f"{m[0][:100]}{'x' * (len(m[0]) - 200)}{m[0][-100:]}", text)
     for start, end in nupunkt.sent_spans(tame):
-        while start < end and text[start].isspace():
-            start += 1
-        while end > start and text[end - 1].isspace():
-            end -= 1
+        start, end = trimmed(text, start, end)
         if start == end:
             continue
         # What begins in lower case, or is only punctuation, ended at no full stop.

@@ -98,11 +98,8 @@ def tabled(item: Evidence, worth: Callable[[set[str]], float], store: Store) -> 
     lines = pieces(store.text(about.id), item.start, item.end, about.format)
     if not lines:
         return item
-    scores = [worth(set(terms(line.shown))) if line.row else 0.0 for line in lines]
-    best = max(scores)
-    rows = [
-        line for line, score in zip(lines, scores, strict=True) if line.row and score >= _ROW * best
-    ]
+    scores = {line: worth(set(terms(line.shown))) for line in lines if line.row}
+    rows = [line for line, score in scores.items() if score >= _ROW * max(scores.values())]
     kept = [line for line in lines if not line.row or line in rows[:_MAX_ROWS]]
     clean = ROWS.join(line.shown for line in kept)
     return replace(item, start=kept[0].start, end=kept[-1].end, clean=clean)

@@ -6,6 +6,7 @@ text in a document or a question can talk its way past them:
     numbers    every figure in the claim stands in the text that it mainly rests on
     names      so does every name, unless the question or a title gives it
     subject    whom the claim speaks of, the cited text speaks of too
+    around     a name that only the question gives, something around the cited text gives too
     described  whom the claim describes as its question does, the cited text names
     more       it says something that the question does not, most of it out of one text
     columns    a figure of a table stands in the column that is named with it
@@ -237,11 +238,11 @@ def _repeats(claim: str, question: str) -> bool:
 
     "The EU did the same" is none to whether it did, either: what "the same" is, nobody can check.
     """
-    if _THE_SAME.search(claim) and not set(terms(claim)) - set(terms(question)):
-        return True
-    if not _OPEN.search(question) or _YES_OR_NO.search(question) or negated(claim):
+    if set(terms(claim)) - set(terms(question)):
         return False
-    return not set(terms(claim)) - set(terms(question))
+    if _THE_SAME.search(claim):
+        return True
+    return bool(_OPEN.search(question)) and not (_YES_OR_NO.search(question) or negated(claim))
 
 
 def _welded(claim: str, cited: list[Span], question: str) -> bool:

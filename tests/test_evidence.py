@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from rag.retrieve import make_query, retrieve
 from rag.store import open_index
 
 Show = Callable[[str, str], Evidence]
+Ask = Callable[[str, str], Callable[[str], list[Evidence]]]
 SPEECH = """Li answered the council at length. On the harbour, she defended the old company,
 saying: “We did not start the quarrel. Our third envoy is on a tour of the islands. The harbour
 stays open to every ship.”
@@ -27,23 +29,62 @@ The market opens in the first week of December and closes in January.
 --lantern-volume=<number> [default: 20000]
 """
 
+LISTS = """# Harbour rules
+
+## Ropes
+
+The following ropes must be replaced each spring:
+
+- Ropes of the north pier, whatever their age.
+- Ropes that were wet all winter.
+
+They are sold afterwards.
+
+## Hooks
+
+Replacement costs nine euros.
+
+| Hook | 2023 | 2022 |
+|------|------|------|
+| small hook of brass | 7 | 9 |
+"""
+
 
 @pytest.fixture
-def shown(tmp_path: Path, build: IndexBuilder) -> Show:
-    folder = tmp_path / "docs"
-    folder.mkdir()
-    (folder / "speech.txt").write_text(SPEECH, encoding="utf-8")
-    build(folder)
+def evidence(tmp_path: Path, build: IndexBuilder) -> Iterator[Ask]:
+    """Indexes one document; then what of it is shown for a question, best first."""
+    with contextlib.ExitStack() as opened:
 
-    def find(question: str, words: str) -> Evidence:
-        store = open_index(tmp_path / "index")
-        query = make_query(question, embedder=HashEmbedder(), acronyms=[])
-        hits = retrieve(query, store=store, dense=open_dense(store), limit=5)
-        found = select_evidence(query, hits, store=store, limit=5)
-        store.close()
-        return next(item for item in found if words in item.clean)
+        def indexed(name: str, text: str) -> Callable[[str], list[Evidence]]:
+            folder = tmp_path / "docs"
+            folder.mkdir()
+            (folder / name).write_text(text, encoding="utf-8")
+            build(folder)
+            store = opened.enter_context(contextlib.closing(open_index(tmp_path / "index")))
 
-    return find
+            def ask(question: str) -> list[Evidence]:
+                query = make_query(question, embedder=HashEmbedder(), acronyms=[])
+                hits = retrieve(query, store=store, dense=open_dense(store), limit=5)
+                return select_evidence(query, hits, store=store, limit=5)
+
+            return ask
+
+        yield indexed
+
+
+@pytest.fixture
+def shown(evidence: Ask) -> Show:
+    return having(evidence("speech.txt", SPEECH))
+
+
+@pytest.fixture
+def rules(evidence: Ask) -> Show:
+    return having(evidence("rules.md", LISTS))
+
+
+def having(ask: Callable[[str], list[Evidence]]) -> Show:
+    """The evidence for a question that has some words."""
+    return lambda question, words: next(item for item in ask(question) if words in item.clean)
 
 
 def test_within_a_quotation_the_sentence_that_opens_it_is_shown(shown: Show) -> None:
@@ -71,19 +112,13 @@ def test_a_line_of_few_spaces_counts_by_its_words(shown: Show) -> None:
     assert shown("What is the default of --lantern-volume?", "[default: 20000]")
 
 
-def test_what_is_asked_of_a_document_is_at_its_head(tmp_path: Path, build: IndexBuilder) -> None:
-    folder = tmp_path / "papers"
-    folder.mkdir()
+def test_what_is_asked_of_a_document_is_at_its_head(evidence: Ask) -> None:
     head_ = "Harbour Paper\nno. 12\n26 March 2024\n\nThe quarrel of the islands\n\nAda LIND"
     paper = f"{head_}\n\n{SPEECH}"
-    (folder / "paper.txt").write_text(paper, encoding="utf-8")
-    build(folder)
-    store = open_index(tmp_path / "index")
+    ask = evidence("paper.txt", paper)
 
     def best(question: str) -> Evidence:
-        query = make_query(question, embedder=HashEmbedder(), acronyms=[])
-        hits = retrieve(query, store=store, dense=open_dense(store), limit=5)
-        return select_evidence(query, hits, store=store, limit=5)[0]
+        return ask(question)[0]
 
     head = best("Who wrote Harbour Paper no. 12 on the quarrel of the islands?")
     assert head.clean == (
@@ -91,46 +126,6 @@ def test_what_is_asked_of_a_document_is_at_its_head(tmp_path: Path, build: Index
     )
     assert paper[head.start : head.end] == head_
     assert "Ada LIND" not in best("Which envoy is on a tour of the islands?").clean
-    store.close()
-
-
-LISTS = """# Harbour rules
-
-## Ropes
-
-The following ropes must be replaced each spring:
-
-- Ropes of the north pier, whatever their age.
-- Ropes that were wet all winter.
-
-They are sold afterwards.
-
-## Hooks
-
-Replacement costs nine euros.
-
-| Hook | 2023 | 2022 |
-|------|------|------|
-| small hook of brass | 7 | 9 |
-"""
-
-
-@pytest.fixture
-def rules(tmp_path: Path, build: IndexBuilder) -> Show:
-    folder = tmp_path / "rules"
-    folder.mkdir()
-    (folder / "rules.md").write_text(LISTS, encoding="utf-8")
-    build(folder)
-
-    def find(question: str, words: str) -> Evidence:
-        store = open_index(tmp_path / "index")
-        query = make_query(question, embedder=HashEmbedder(), acronyms=[])
-        hits = retrieve(query, store=store, dense=open_dense(store), limit=5)
-        found = select_evidence(query, hits, store=store, limit=5)
-        store.close()
-        return next(item for item in found if words in item.clean)
-
-    return find
 
 
 def test_an_entry_of_a_list_brings_the_sentence_that_introduces_it(rules: Show) -> None:
