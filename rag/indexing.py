@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from dataclasses import replace as replace_
 from pathlib import Path
 
-from rag import dense, read, split
+from rag import dense, language, read, split
 from rag.changes import Changes, Live, compare, look, refuse_empty, refuse_mixture
 from rag.database import is_index
 from rag.mending import mend
@@ -98,6 +98,7 @@ def build_index(
     """
     tell = progress or (lambda *_: None)
     with locked(folder):
+        language.prepare()  # it takes as long as looking for damage
         damage = mend(folder, thorough=check)
         with contextlib.closing(open_to_write(folder)) as store, Sandbox(limits) as sandbox:
             return _run(

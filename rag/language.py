@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 from typing import Any
 
 _ENOUGH = 4000  # code points: more of them change nothing
 _LETTERS = 24  # fewer are names and numbers in any language
 _SURE = 0.5  # probability from which it is told
+_loading = threading.Lock()
+
+
+def prepare() -> None:
+    """Begin to load the model (0.7 s, most of it unpacking) while something else is done."""
+    threading.Thread(target=_identifier, daemon=True).start()
 
 
 def language_of(prose: str) -> str:
@@ -23,8 +30,13 @@ def language_of(prose: str) -> str:
     return str(language) if probability >= _SURE else ""
 
 
-@cache
 def _identifier() -> Any:
+    with _loading:
+        return _loaded()
+
+
+@cache
+def _loaded() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rag.spans import Span
+from rag.spans import Span, around
 from rag.words import named, names, open_quotation, subject, terms
 
 _LEADS_IN = 200  # code points before a quotation that may name its speaker
@@ -13,12 +13,14 @@ _PHRASE = re.compile(
     r"[A-ZÀ-ÖØ-Þ][\w’'&.-]*(?:(?: (?:of|the|de|du|von|van|der|al))* [A-ZÀ-ÖØ-Þ][\w’'&.-]*)*"
 )
 
+_PLACE = re.compile(rf"\b(?:in|at|near|city of|town of) ({_PHRASE.pattern})")
+
 
 def unmentioned(claim: str, cited: list[Span], question: str) -> set[str]:
-    """Stems of a name of the question that nothing around the text speaks of; else nothing.
+    """Stems of a name that nothing around the text speaks of; else nothing.
 
     What one program's manual says of its port is not said of another's, of which only the
-    question speaks.
+    question speaks; and a small model adds the city where it thinks that something was signed.
 
     Args:
         claim: One sentence.
@@ -26,6 +28,14 @@ def unmentioned(claim: str, cited: list[Span], question: str) -> set[str]:
         question: What was asked.
     """
     about = cited[0].document
+    given = [f"{s.clean} {s.context} {s.section} {s.document.title}" for s in cited]
+    every = " ".join((question, *given))
+    nowhere = {name for name in names(claim) if not named({name}, every)}
+    # A government may go by its seat, but nothing happens there for that.
+    places = set().union(*(terms(place) for place in _PLACE.findall(claim)))
+    nowhere |= {place for place in places if not named({place}, every, seats=False)}
+    if nowhere:
+        return nowhere
     same = [f"{s.clean} {s.context} {s.section}" for s in cited if s.document.id == about.id]
     known = " ".join((*same, about.title, about.author, *about.path.split("/")))
     asked = names(question)
@@ -37,7 +47,11 @@ def unmentioned(claim: str, cited: list[Span], question: str) -> set[str]:
     return set()
 
 
-_SOMEBODY = re.compile(r"\b(?:I|we|my|our|he|she|they|his|her|their|it|this|these)\b", re.I)
+_SOMEBODY = re.compile(
+    r"\b(?:I|we|my|our|he|she|they|his|her|their|it|this|these"
+    r"|that (?:would|will|is|was|has|had|can|could|may|might|should|meant|means))\b",
+    re.I,
+)
 _VERB = 5  # words in which a verb stands behind its subject
 _ALSO = re.compile(r"\s*,|\s+(?:and|or)\b")  # the subject goes on
 _PASSIVE = re.compile(
@@ -76,6 +90,34 @@ def _quoted(span: Span) -> str:
     before = span.context[: max(span.context.find(span.clean), 0)]
     opened = open_quotation(before)
     return before[max(opened - _LEADS_IN, 0) : opened] if opened >= 0 else ""
+
+
+_WORDS_OF = re.compile(
+    r"\b(?:did|does|do|has|had|would)\s+(?P<who>(?:the )?[A-ZÀ-ÖØ-Þ][\w’'&.-]*"
+    r"(?: (?:(?:of|de|von|van|der|al) )*[A-ZÀ-ÖØ-Þ][\w’'&.-]*)*) (?:\w+ly )?"
+    r"(?:say|said|tell|told|think|thought|believe|argue|claim|explain|describe|call|reply|respond"
+    r"|react|answer|comment|warn|suggest|recommend|insist|mention|criticise|criticize|praise)e?d?\b"
+)
+_ASKING = re.compile(r"\b(?:who|whom|whose|what|which|when|where|why|how)\b", re.I)
+_BEFORE = 200  # code points before a text that may name whose words it gives
+
+
+def unheard(claim: str, cited: list[Span], question: str) -> set[str]:
+    """Stems of the one whose words are asked for, where a text gives another's; else nothing.
+
+    "What did Oda say of the harbour?" is not answered by what Berg said of it.
+    """
+    asked = _WORDS_OF.search(question)
+    if not asked or len(_ASKING.findall(question)) > 1:
+        return set()
+    main = cited[0]
+    whom = names(asked["who"], first=True)
+    before = main.context[: max(main.context.find(main.clean), 0)][-_BEFORE:]
+    told = f"{claim} {before} {around(main, cited)} {main.document.author}"
+    opening = " ".join(main.clean.split()[:_OPENING_WORDS])
+    if not whom or named(whom, told) or _SOMEBODY.search(opening):
+        return set()
+    return whom if names(main.clean, first=True) else set()
 
 
 def stranger(claim: str, cited: list[Span], question: str) -> set[str]:

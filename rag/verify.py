@@ -5,8 +5,10 @@ text in a document or a question can talk its way past them:
 
     numbers    every figure in the claim stands in the text that it mainly rests on
     names      so does every name, unless the question or a title gives it
-    subject    whom the claim speaks of, the cited text speaks of too
-    around     a name that only the question gives, something around the cited text gives too
+    subject    whom the claim speaks of, the cited text speaks of too; whose words are asked for,
+               his they are
+    around     a name that only the question gives, something around the cited text gives too;
+               one that not even the question gives likewise
     described  whom the claim describes as its question does, the cited text names
     more       it says something that the question does not, most of it out of one text
     columns    a figure of a table stands in the column that is named with it
@@ -29,7 +31,7 @@ from rag.columns import of_another_column
 from rag.hops import repeated
 from rag.records import FloatMatrix
 from rag.spans import Span, around
-from rag.subjects import stranger, unmentioned
+from rag.subjects import stranger, unheard, unmentioned
 from rag.words import (
     denied,
     figures,
@@ -210,7 +212,7 @@ def _fault(claim: str, cited: list[Span], question: str, signals: Signals) -> st
     described = {n for n in repeated(question, claim) if not named({n}, known)}
     if described:
         return f"the cited text does not name {', '.join(sorted(described))}"
-    if other := stranger(claim, cited, question):
+    if other := stranger(claim, cited, question) or unheard(claim, cited, question):
         return f"the cited text does not say this of {', '.join(sorted(other))}"
     if other := unmentioned(claim, cited, question):
         return f"nothing around the cited text speaks of {', '.join(sorted(other))}"

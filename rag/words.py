@@ -35,7 +35,7 @@ _DOTTED = re.compile(r"\b(?:[^\W\d_]\.){2,}")  # U.S., e.g.
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _CODE = re.compile(r"\b[^\W\d_]+\d+\b")
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
-_NAME = re.compile(r"(?<![^\W\d_])[^\W\d_]*[A-ZÀ-ÖØ-Þ][^\W\d_]+|[A-Z]{2,}")
+_NAME = re.compile(r"(?<![^\W\d_])[^\W\d_]*[A-ZÀ-ÖØ-Þ][^\W\d_]+\d*|[A-Z]{2,}\d*")
 _NUMBER_WORDS = {
     word: str(value)
     for value, word in enumerate(
@@ -191,6 +191,7 @@ _SAME = {
     "british": "uk", "french": "france", "dutch": "netherlands", "spanish": "spain",
     "greek": "greece", "europe": "eu", "european": "eu", "union": "eu", "chinese": "china",
     "swedish": "sweden", "danish": "denmark", "polish": "poland", "turkish": "turkey",
+    "western": "west", "eastern": "east", "northern": "north", "southern": "south",
 }  # fmt: skip
 _SUBJECT = re.compile(
     r"[\"'“‘(]*(?:(?:According to|In|On|By|At) [^,]{2,60}, )?(?:The |An? )?"
@@ -212,17 +213,21 @@ def subject(text: str, known: set[str]) -> tuple[set[str], str]:
     return (found, text[match.end() :]) if match and found else (set(), text)
 
 
-def named(names_: set[str], text: str) -> bool:
-    """Whether a text names any of these: itself, by its seat of government, or as an adjective."""
-    there = {_alike(term) for term in terms(text)}
-    return any(_alike(name) in there for name in names_)
+def named(names_: set[str], text: str, *, seats: bool = True) -> bool:
+    """Whether a text names any of these: itself, by its seat of government, or as an adjective.
+
+    Without ``seats`` Brussels is the city alone.
+    """
+    standing = _standing_for(seats)
+    there = {standing.get(term, term)[:_ALIKE] for term in terms(text)}
+    return any(standing.get(name, name)[:_ALIKE] in there for name in names_)
 
 
-@lru_cache(maxsize=1)
-def _standing_for() -> dict[str, str]:
+_ALIKE = 5  # letters in which a name and its adjective agree
+
+
+@lru_cache(maxsize=2)
+def _standing_for(seats: bool) -> dict[str, str]:
     """Stem to stem: of a seat or an irregular adjective to that of the country."""
-    return {stem(word): stem(country) for word, country in (_SEATS | _SAME).items()}
-
-
-def _alike(name: str) -> str:
-    return _standing_for().get(name, name)[:5]
+    pairs = (_SEATS if seats else {}) | _SAME
+    return {stem(word): stem(country) for word, country in pairs.items()}

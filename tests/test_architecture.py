@@ -65,7 +65,7 @@ MAY_IMPORT = {
     "changes": "records errors formats find sandbox read sums store",
     "staging": "records split writing",
     "indexing": "records sandbox read split database store writing similar dense mending changes"
-    " staging",
+    " language staging",
     "watching": "errors store indexing",
     # story 2, a question's
     "conditions": "records errors terminal",

@@ -120,6 +120,42 @@ def test_a_name_that_only_the_question_gives_is_not_what_the_text_is_about() -> 
     assert not judged("Default port of the PG (Postgres)?", main).reason, "it is spelled out"
 
 
+@pytest.mark.parametrize(
+    ("claim", "withheld"),
+    [
+        ("The council signed the treaty in the city of Brussels", "brussel"),
+        ("The council signed the treaty in 2001, in Geneva", "geneva"),
+        ("The council signed the treaty under Brussels", ""),
+        ("The council signed the treaty of Eastern Lund", ""),
+        ("The council signed the treaty of IPv6 in 2001", ""),
+    ],
+)
+def test_a_name_that_nobody_gave_is_not_said(claim: str, withheld: str) -> None:
+    text = "In 2001 the council of the EU in the east of Lund signed the treaty of IPv6."
+    reason = judge(claim, text, question="Where did the council sign the treaty?").reason
+    nowhere = f"nothing around the cited text speaks of {withheld}"
+    assert reason == nowhere if withheld else not reason.startswith("nothing around")
+
+
+def test_what_one_says_is_no_answer_to_what_another_said() -> None:
+    text = "Berg raised the sanctions over the new harbour in a meeting with Holm."
+    claim = text.rstrip(".")
+    question = "What did Oda say about the new harbour?"
+
+    def reason(text: str, *, context: str = "", question: str = question) -> str:
+        embedder = HashEmbedder()
+        return support(
+            claim, [Span(DOCUMENT, 100, 100 + len(text), text, context)], question=question,
+            claim_vector=embedder.embed([claim])[0], span_vectors=embedder.embed([text]),
+            rarity={}, threshold=0.5,
+        ).reason  # fmt: skip
+
+    assert reason(text) == "the cited text does not say this of oda"
+    assert not reason(text, context=f"Oda spoke of it. {text}")
+    assert not reason(text, context="", question="What did Berg say about the new harbour?")
+    assert not reason(text, context="", question="What happened when Oda saw the new harbour?")
+
+
 def test_a_claim_that_only_points_cannot_be_checked() -> None:
     text, question = "China lifted sanctions, and the EU did not.", "Did the EU do the same?"
     assert "the question does not" in judge("The EU did the same", text, question=question).reason
@@ -233,6 +269,7 @@ def test_what_is_said_of_one_is_no_support_for_another(claim: str, text: str) ->
         ("China met Oda in May", "Trump, China and Oda met in May."),
         ("Trump was praised by China", "China praised Trump."),
         ("Oda thinks China praised the deal", "China praised the deal, Oda thinks."),
+        ("China would meet the ministers", "Trump said that would mean to meet the ministers."),
     ],
 )  # fmt: skip
 def test_the_same_one_by_another_name_is_no_stranger(claim: str, text: str) -> None:
