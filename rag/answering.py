@@ -14,7 +14,13 @@ from dataclasses import dataclass, replace
 
 from rag.answerability import NEUTRAL, SUREST, UNSUREST, probability
 from rag.asked import of_another, of_another_time, out_of_kind
-from rag.citing import Citations, cited, claim_text, without_given_time
+from rag.citing import (
+    Citations,
+    cited,
+    claim_text,
+    without_false_yes,
+    without_given_time,
+)
 from rag.compose import (
     ANSWER_OPENING,
     JUDGEMENT,
@@ -252,20 +258,26 @@ class Engine:
         ``known`` was answered before to a part that is not asked again.
         """
         several = len(whole.parts) > 1 or bool(known)
-        # A later part is answered by going on with the answer to those before: the whole question
-        # is asked, of what was found for this part. Where it asks the same of another, that one
-        # opens the sentence: else a small model has said enough.
-        claimed = [*known, *(claim.text for claim in said.claims)]
-        question, begun, opens = found.asked, "".join(f" {text}." for text in claimed), ""
-        if begun or part.leans:
-            question = expand(whole.asked, self.store.acronyms())
-        if begun and part.of:
-            opens = capital(part.of)
         most = self.limits.max_claims
-        if not self._write(
-            question, found, said, begun=begun, opens=opens, several=several,
-            sentences=-(-most // 2) if several else most,
-        ):  # fmt: skip
+        sentences = -(-most // 2) if several else most
+        claimed = [*known, *(claim.text for claim in said.claims)]
+        begun = "".join(f" {text}." for text in claimed)
+        held = False
+        if found is whole.first and not part.leans:
+            held = self._write(found.asked, found, said, several=several, sentences=sentences)
+        elif begun or part.leans:
+            # A later part is answered by going on with the answer to those before: the whole
+            # question is asked, of what was found for this part. Where it asks the same of
+            # another, that one opens the sentence: else a small model has said enough.
+            question = expand(whole.asked, self.store.acronyms())
+            held = self._write(
+                question, found, said, begun=begun, several=several, sentences=sentences,
+                opens=capital(part.of) if begun and part.of else "",
+            )  # fmt: skip
+        if not held and found is not whole.first and not (part.leans or (begun and part.of)):
+            # What has nothing to go on with, or finds nothing so, is asked alone, as any question.
+            held = self._write(found.asked, found, said, sentences=sentences)
+        if not held:
             said.unanswered.append(part.text)
         said.asked = found.asked
 
@@ -405,7 +417,7 @@ class Engine:
         said: list[str] = []
         supported: list[tuple[str, Support]] = []
         for sentence in sentences:
-            text = claim_text(sentence)
+            text = without_false_yes(claim_text(sentence), question)
             if not text or text in said:
                 break
             support_ = check(text)

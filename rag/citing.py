@@ -9,7 +9,7 @@ from rag.clean import line_starts
 from rag.records import Citation, Claim
 from rag.spans import Span
 from rag.store import Store
-from rag.words import numbers
+from rag.words import capital, negated, numbers
 
 
 class Citations:
@@ -66,6 +66,15 @@ def claim_text(sentence: str) -> str:
     text = re.sub(r"\s*\[\d+(?:\s*[,;–-]\s*\d+)*\]", "", sentence)
     text = re.sub(r"^(?:[-*•]\s+|Answer:\s*)", "", " ".join(text.split()))
     return text.rstrip(" .;")
+
+
+_YES = re.compile(r"^yes,?\s+(?=\S)", re.IGNORECASE)
+
+
+def without_false_yes(text: str, question: str) -> str:
+    """A claim without the "Yes," that a small model puts before a no as well."""
+    rest = _YES.sub("", text)
+    return capital(rest) if rest != text and negated(rest) and not negated(question) else text
 
 
 _WHEN = re.compile(

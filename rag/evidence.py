@@ -18,7 +18,7 @@ from rag.store import Store
 from rag.words import terms, tokens
 
 _MIN_WORDS = 4
-_TAIL = 0.6  # what is worth less of the best is not read: it costs time and distracts
+_TAIL = 0.65  # what is worth less of the best is not read: it costs time and distracts
 _BEST = 3  # so many are read however long they are; of others what fits in with them
 _ENOUGH = 900  # code points: about 200 tokens, three seconds of reading
 _TWIN = 0.6  # a sentence joins the one that it leans on if it is worth so much of it
@@ -39,10 +39,10 @@ _HEADS = 2
 def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) -> list[Evidence]:
     """Choose sentences of the retrieved passages, best first.
 
-    A sentence is worth its own nearness to the question and half its passage's, plus the share of
-    the question's terms, weighted by rarity, that it covers (half counted where only the sentence
-    before it has the term) and a little for those that its passage covers. The weights were chosen
-    on four sets, see docs/experiments.md.
+    A sentence is worth its own nearness to the question, and half the share of the question's
+    terms, weighted by rarity, that it covers (half counted where only the sentence before it has
+    the term); and three quarters of its passage's score, and half of what its passage covers. The
+    weights were chosen on six sets, see docs/experiments.md.
 
     Args:
         query: The question as searched.
@@ -63,7 +63,7 @@ def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) 
         passage = hit.passage
         about = f"{hit.document.title} {hit.document.author} {passage.heading} {passage.clean}"
         around = set(terms(about))
-        place = 0.5 * hit.stage_scores.get("dense", 0.0) + 0.2 * covered(around)
+        place = 0.75 * hit.score + 0.5 * covered(around)
         before: set[str] = set()
         for at, sentence in enumerate(passage.sentences):
             found = set(terms(sentence.clean))

@@ -31,6 +31,7 @@ def unmentioned(claim: str, cited: list[Span], question: str) -> set[str]:
     given = [f"{s.clean} {s.context} {s.section} {s.document.title}" for s in cited]
     every = " ".join((question, *given))
     nowhere = {name for name in names(claim) if not named({name}, every)}
+    nowhere = {name for name in nowhere if name not in every.casefold()}  # part of a longer word
     # A government may go by its seat, but nothing happens there for that.
     places = set().union(*(terms(place) for place in _PLACE.findall(claim)))
     nowhere |= {place for place in places if not named({place}, every, seats=False)}

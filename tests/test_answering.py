@@ -197,6 +197,34 @@ def test_a_later_part_goes_on_with_the_answer_to_those_before(
     answer = engine(Listening(lambda texts: [INVENTED])).answer(asked)
     assert not answer.claims
     assert openings[1][1] == alone, "what was withheld is not gone on with"
+    assert len(openings) == 2, "what was asked alone is not asked alone again"
+
+
+def test_a_part_that_finds_nothing_by_going_on_is_asked_alone(
+    engine: Callable[..., Engine],
+) -> None:
+    asked_: list[str] = []
+    later = "What does Xi Jinping say of overcapacity?"
+
+    class Listening(Scripted):
+        def sentences(self, opening: str, *, max_tokens: int, limit: int) -> Iterator[str]:
+            assert self._prompt
+            asked_.append(self._prompt.question)
+            if len(asked_) == 2:
+                return iter([INVENTED])
+            return super().sentences(opening, max_tokens=max_tokens, limit=limit)
+
+    whole = f"{QUESTION[:-1]}, and what does Xi Jinping say of overcapacity?"
+    answer = engine(Listening(lambda texts: texts[:1])).answer(whole)
+    check_contract(answer)
+    assert asked_ == [QUESTION, whole, later]
+    assert len(answer.claims) == 2
+    assert not answer.unanswered
+    assert [claim.text for claim in answer.dropped] == [INVENTED]
+    asked_.clear()
+    leaning = f"{QUESTION[:-1]}, and what does he say of it?"
+    engine(Listening(lambda texts: texts[:1])).answer(leaning)
+    assert len(asked_) == 2, "what leans on the part before cannot be asked alone"
 
 
 def test_where_the_same_is_asked_of_another_that_one_opens_the_sentence(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag.citing import without_given_time
+from rag.citing import without_false_yes, without_given_time
 
 QUESTION = "Which anniversary with France was it at the summit of May 2024?"
 
@@ -24,3 +24,16 @@ QUESTION = "Which anniversary with France was it at the summit of May 2024?"
 )
 def test_a_time_that_only_the_question_gives_goes(claim: str, unknown: set[str], kept: str) -> None:
     assert without_given_time(claim, question=QUESTION, unknown=unknown) == kept
+
+
+@pytest.mark.parametrize(
+    ("claim", "question", "kept"),
+    [
+        ("Yes, the council did not lift it", "Has it been lifted?", "The council did not lift it"),
+        ("Yes, the council lifted it", "Has it been lifted?", "Yes, the council lifted it"),
+        ("Yes, it was not lifted", "Was it not lifted?", "Yes, it was not lifted"),
+        ("Yesterday it was not lifted", "When was it lifted?", "Yesterday it was not lifted"),
+    ],
+)
+def test_a_yes_before_a_no_goes(claim: str, question: str, kept: str) -> None:
+    assert without_false_yes(claim, question) == kept
