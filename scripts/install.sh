@@ -43,5 +43,7 @@ if ! ls "$wheels"/llama_cpp_python-"$version"-*.whl >/dev/null 2>&1; then
 fi
 echo "installing into $venv (a few minutes) ..." >&2
 pip install --quiet --no-deps --force-reinstall "$wheels"/llama_cpp_python-"$version"-*.whl
-pip install --quiet -e '.[dev,ocr]'
+pip install --progress-bar off -e '.[dev,ocr]' | awk '
+    /^Collecting/ && ++found % 20 == 0 { print "  " found " packages found"; fflush() }
+    /^Installing collected/ { print "  unpacking (a minute or two)"; fflush() }' >&2
 echo "$want" > "$stamp"
