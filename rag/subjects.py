@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rag.spans import Span, around
-from rag.words import named, names, open_quotation, subject, terms
+from rag.words import STOPWORDS, named, names, open_quotation, stem, subject, terms
 
 _LEADS_IN = 200  # code points before a quotation that may name its speaker
 _OPENING_WORDS = 8  # where the subject of a sentence stands
@@ -46,6 +46,39 @@ def unmentioned(claim: str, cited: list[Span], question: str) -> set[str]:
         if called & asked and not spelled and not named(called, known):
             return called
     return set()
+
+
+_NAMES = rf"(?P<names>{_PHRASE.pattern}(?:(?:,? and |,? or |, ){_PHRASE.pattern})*)"
+_RELATION = re.compile(
+    r"\b(?P<what>[^\W\d_]{3,}) (?P<how>of|in|with|to|from|for|by|against|on|at|into|between|over)"
+    rf" (?:the |its |their )?{_NAMES}"
+)
+
+
+def misplaced(claim: str, cited: list[Span]) -> set[str]:
+    """Stems of a name that stands where the texts have others; else nothing.
+
+    "Its border with China" is not said by "a border with the EU", nor "sanctions against Oda" by
+    "sanctions against Berg, after measures against Oda".
+    """
+    texts = [" ".join(span.clean for span in cited), *(span.context for span in cited)]
+    shown, around_ = _relations(texts[0]), _relations(" ".join(texts))
+    for relation, those in _relations(claim).items():
+        called = names(" ".join(those), first=True)
+        others = shown.get(relation)
+        if others and called and not named(called, " ".join(around_[relation])):
+            return called
+    return set()
+
+
+def _relations(text: str) -> dict[tuple[str, str], list[str]]:
+    """What stands how to whom: a noun or verb and its preposition, to the names behind it."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for match in _RELATION.finditer(text):
+        what = match["what"].lower()
+        if what not in STOPWORDS:
+            found.setdefault((stem(what), match["how"]), []).append(match["names"])
+    return found
 
 
 _SOMEBODY = re.compile(

@@ -156,6 +156,27 @@ def test_what_one_says_is_no_answer_to_what_another_said() -> None:
     assert not reason(text, context="", question="What happened when Oda saw the new harbour?")
 
 
+@pytest.mark.parametrize(
+    ("claim", "withheld"),
+    [
+        ("The border with China is 2,257 km long", "china"),
+        ("Sanctions against Lund were taken in spring", "lund"),
+        ("The border with Brussels is 2,257 km long", ""),
+        ("The border with Iran is 2,257 km long", ""),
+        ("Measures against Lund were taken in spring", ""),
+        ("The council of China measured it", ""),
+    ],
+)
+def test_a_name_in_the_place_of_another_is_not_said(claim: str, withheld: str) -> None:
+    text = (
+        "China measured its 2,257 km border with the EU, Turkey and Iran, while sanctions against"
+        " Oda were taken in spring and measures against Lund."
+    )
+    reason = judge(claim, text, question="What of China, Lund, Iran and Brussels?").reason
+    fault = f"the cited text does not say this of {withheld}"
+    assert reason == fault if withheld else not reason.startswith("the cited text does not say")
+
+
 def test_a_claim_that_only_points_cannot_be_checked() -> None:
     text, question = "China lifted sanctions, and the EU did not.", "Did the EU do the same?"
     assert "the question does not" in judge("The EU did the same", text, question=question).reason
