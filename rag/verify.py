@@ -5,8 +5,7 @@ text in a document or a question can talk its way past them:
 
     numbers    every figure in the claim stands in the text that it mainly rests on
     names      so does every name, unless the question or a title gives it
-    subject    whom the claim speaks of, the cited text speaks of too; whose words are asked for,
-               his they are
+    subject    whom the claim speaks of, the cited text speaks of too
     relation   nor is a name put where the texts have another: "a border with"
     around     a name that only the question gives, something around the cited text gives too;
                one that not even the question gives likewise
@@ -32,7 +31,7 @@ from rag.columns import of_another_column
 from rag.hops import repeated
 from rag.records import FloatMatrix
 from rag.spans import Span, around
-from rag.subjects import misplaced, stranger, unheard, unmentioned
+from rag.subjects import misplaced, stranger, unmentioned
 from rag.words import (
     denied,
     figures,
@@ -213,11 +212,7 @@ def _fault(claim: str, cited: list[Span], question: str, signals: Signals) -> st
     described = {n for n in repeated(question, claim) if not named({n}, known)}
     if described:
         return f"the cited text does not name {', '.join(sorted(described))}"
-    if other := (
-        stranger(claim, cited, question)
-        or unheard(claim, cited, question)
-        or misplaced(claim, cited)
-    ):
+    if other := stranger(claim, cited, question) or misplaced(claim, cited):
         return f"the cited text does not say this of {', '.join(sorted(other))}"
     if other := unmentioned(claim, cited, question):
         return f"nothing around the cited text speaks of {', '.join(sorted(other))}"

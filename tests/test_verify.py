@@ -118,6 +118,10 @@ def test_a_name_that_only_the_question_gives_is_not_what_the_text_is_about() -> 
     ):
         assert not judged(question, known).reason, known
     assert not judged("Default port of the PG (Postgres)?", main).reason, "it is spelled out"
+    claim = "The default port in Lund, Postgres is 1500"
+    assert not judged(question, replace(main, context="Lund measures a network.")).reason
+    claim = "The President says the default port is 1500"
+    assert not judged("What is the default port, according to the President?", main).reason
 
 
 @pytest.mark.parametrize(
@@ -135,25 +139,6 @@ def test_a_name_that_nobody_gave_is_not_said(claim: str, withheld: str) -> None:
     reason = judge(claim, text, question="Where did the council sign the treaty?").reason
     nowhere = f"nothing around the cited text speaks of {withheld}"
     assert reason == nowhere if withheld else not reason.startswith("nothing around")
-
-
-def test_what_one_says_is_no_answer_to_what_another_said() -> None:
-    text = "Berg raised the sanctions over the new harbour in a meeting with Holm."
-    claim = text.rstrip(".")
-    question = "What did Oda say about the new harbour?"
-
-    def reason(text: str, *, context: str = "", question: str = question) -> str:
-        embedder = HashEmbedder()
-        return support(
-            claim, [Span(DOCUMENT, 100, 100 + len(text), text, context)], question=question,
-            claim_vector=embedder.embed([claim])[0], span_vectors=embedder.embed([text]),
-            rarity={}, threshold=0.5,
-        ).reason  # fmt: skip
-
-    assert reason(text) == "the cited text does not say this of oda"
-    assert not reason(text, context=f"Oda spoke of it. {text}")
-    assert not reason(text, context="", question="What did Berg say about the new harbour?")
-    assert not reason(text, context="", question="What happened when Oda saw the new harbour?")
 
 
 @pytest.mark.parametrize(
