@@ -36,7 +36,10 @@ from rag.render import answer_json
 from rag.rows import scan
 from rag.store import open_index
 
-ANSWERED = "On 6 May, what did China and the EU exchange to mark the 50th anniversary?"
+ANSWERED = (
+    "On 6 May, to mark the 50th anniversary of diplomatic relations between China and the EU, what"
+    " letters did the two sides exchange?"
+)
 UNANSWERABLE = "Flurb zxqv wobblegock snorfle?"
 TEXTS = [ANSWERED, UNANSWERABLE, "Why did the CAI stall?", ANSWERED, "What will Xi discuss?"]
 EASY = {"RAG_ANSWER_THRESHOLD": "0.1"}
