@@ -14,13 +14,7 @@ from dataclasses import dataclass, replace
 
 from rag.answerability import NEUTRAL, SUREST, UNSUREST, probability
 from rag.asked import of_another, of_another_time, out_of_kind
-from rag.citing import (
-    Citations,
-    cited,
-    claim_text,
-    without_false_yes,
-    without_given_time,
-)
+from rag.citing import Citations, cited, claim_text, without_false_yes, without_given_time
 from rag.compose import (
     ANSWER_OPENING,
     JUDGEMENT,
@@ -272,7 +266,7 @@ class Engine:
             question = expand(whole.asked, self.store.acronyms())
             held = self._write(
                 question, found, said, begun=begun, several=several, sentences=sentences,
-                opens=capital(part.of) if begun and part.of else "",
+                opens=capital(part.of) if begun else "",
             )  # fmt: skip
         if not held and found is not whole.first and not (part.leans or (begun and part.of)):
             # What has nothing to go on with, or finds nothing so, is asked alone, as any question.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from rag.spans import Span
 from rag.words import STOPWORDS, named, names, open_quotation, stem, subject, terms
@@ -29,35 +30,41 @@ def unmentioned(claim: str, cited: list[Span], question: str) -> set[str]:
         question: What was asked.
     """
     about = cited[0].document
-    same = [f"{s.clean} {s.context} {s.section}" for s in cited if s.document.id == about.id]
+    same = (_shown(span) for span in cited if span.document.id == about.id)
     known = " ".join((*same, about.title, about.author, *about.path.split("/")))
-    every = " ".join(
-        [question, *(f"{s.clean} {s.context} {s.section} {s.document.title}" for s in cited)]
-    )
-    asked, inside, before = names(question), names(claim), ""
-    for match in _PHRASE.finditer(claim):
-        phrase, called = match.group(), names(match.group(), first=True)
-        # "Belvidere, Illinois" is where Belvidere is, whoever says so.
-        of_it = claim[: match.start()].endswith(f"{before}, ") and named(
-            names(before, first=True), known
-        )
-        before = phrase
-        if called <= _ROLES or of_it:
-            continue
+    every = " ".join((question, *(f"{_shown(span)} {span.document.title}" for span in cited)))
+    whole = every.casefold()  # where a name may be part of a longer word
+    asked, inside = names(question), names(claim)
+    for phrase, called in _called(claim, known):
         if called & asked:
             # The text may have the long form that the question gives with it.
             if f"({phrase})" not in question and not named(called, known):
                 return called
-        elif called & inside and not named(called, every) and not _within(called, every):
+        elif called & inside and not named(called, every) and not any(n in whole for n in called):
             return called
     # A government may go by its seat, but nothing happens there for that.
     places = (set(terms(place)) for place in _PLACE.findall(claim))
     return next((place for place in places if not named(place, every, seats=False)), set())
 
 
-def _within(called: set[str], text: str) -> bool:
-    """Whether a name is part of a longer word of the text."""
-    return any(name in text.casefold() for name in called)
+def _shown(span: Span) -> str:
+    """A text with what stands around it."""
+    return f"{span.clean} {span.context} {span.section}"
+
+
+def _called(claim: str, known: str) -> Iterator[tuple[str, set[str]]]:
+    """The names of a claim and their stems, without titles ("the President").
+
+    "Belvidere, Illinois" is where Belvidere is, whoever says so: a name behind a known one is
+    left out too.
+    """
+    before = ""
+    for match in _PHRASE.finditer(claim):
+        phrase, called = match.group(), names(match.group(), first=True)
+        behind = claim[: match.start()].endswith(f"{before}, ")
+        if not (called <= _ROLES or (behind and named(names(before, first=True), known))):
+            yield phrase, called
+        before = phrase
 
 
 _NAMES = rf"(?P<names>{_PHRASE.pattern}(?:(?:,? and |,? or |, ){_PHRASE.pattern})*)"
@@ -77,8 +84,7 @@ def misplaced(claim: str, cited: list[Span]) -> set[str]:
     shown, around_ = _relations(texts[0]), _relations(" ".join(texts))
     for relation, those in _relations(claim).items():
         called = names(" ".join(those), first=True)
-        others = shown.get(relation)
-        if others and called and not named(called, " ".join(around_[relation])):
+        if called and relation in shown and not named(called, " ".join(around_[relation])):
             return called
     return set()
 

@@ -213,6 +213,9 @@ def subject(text: str, known: set[str]) -> tuple[set[str], str]:
     return (found, text[match.end() :]) if match and found else (set(), text)
 
 
+_ALIKE = 5  # letters in which a name and its adjective agree
+
+
 def named(names_: set[str], text: str, *, seats: bool = True) -> bool:
     """Whether a text names any of these: itself, by its seat of government, or as an adjective.
 
@@ -221,9 +224,6 @@ def named(names_: set[str], text: str, *, seats: bool = True) -> bool:
     standing = _standing_for(seats)
     there = {standing.get(term, term)[:_ALIKE] for term in terms(text)}
     return any(standing.get(name, name)[:_ALIKE] in there for name in names_)
-
-
-_ALIKE = 5  # letters in which a name and its adjective agree
 
 
 @lru_cache(maxsize=2)
