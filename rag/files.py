@@ -8,13 +8,15 @@ import fcntl
 import glob
 import os
 import secrets
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from rag.errors import OutOfResources, UsageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _SUFFIX_BYTES = 4
+_WAIT_FOR_PID = 0.5  # seconds
 
 
 def replace_file(file: Path, data: bytes | Iterable[bytes]) -> None:
@@ -94,6 +96,32 @@ def hold(file: int) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
+        return False
+    return True
+
+
+def holder(read_pid: Callable[[], str]) -> str:
+    """Who holds a lock, for a message: it takes the lock first, and then writes its process id.
+
+    Args:
+        read_pid: What the holder has written by now, which may be nothing or that of one before it.
+    """
+    waited_until = time.monotonic() + _WAIT_FOR_PID
+    while not _runs(pid := read_pid()):
+        if time.monotonic() > waited_until:  # it stopped, or counts its processes apart from ours
+            return f"process {pid}" if pid.isdecimal() else "another process"
+        time.sleep(0.005)
+    return f"process {pid}"
+
+
+def _runs(pid: str) -> bool:
+    if not pid.isdecimal():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except PermissionError:  # somebody else's
+        return True
+    except (ProcessLookupError, OverflowError):
         return False
     return True
 

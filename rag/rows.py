@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rag.errors import IndexBusy, OutOfResources, UsageError
-from rag.files import append, begins, hold, remove_left_over, replace_file, sync
+from rag.files import append, begins, hold, holder, remove_left_over, replace_file, sync
 from rag.questions import Question
 from rag.terminal import printable
 
@@ -110,7 +110,7 @@ def claimed(files: Files, settings: dict[str, object]) -> Iterator[None]:
     try:
         if not hold(lock):
             raise IndexBusy(
-                f"process {_pid(lock)} is writing {files.out}",
+                f"{holder(lambda: _pid(lock))} is writing {files.out}",
                 hint="wait for it to finish, then run the same command again",
             )
         wanted = {"answers in": files.answers.name, **settings}
@@ -142,8 +142,7 @@ def _write_run(lock: int, settings: dict[str, object]) -> None:
 
 
 def _pid(lock: int) -> str:
-    text = os.pread(lock, _PID_WIDTH, _PID_AT).decode("ascii", "replace").strip()
-    return text if text.isdecimal() else "unknown"
+    return os.pread(lock, _PID_WIDTH, _PID_AT).decode("ascii", "replace").strip()
 
 
 def _settings(lock: int) -> dict[str, object] | None:

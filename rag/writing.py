@@ -23,7 +23,7 @@ import numpy as np
 from rag.clean import line_starts
 from rag.database import DATABASE, failed, no_space
 from rag.errors import IndexBusy, IndexUnusable, RagError
-from rag.files import hold
+from rag.files import hold, holder
 from rag.records import Document, FloatMatrix
 from rag.schema import SCHEMA, SCHEMA_VERSION
 from rag.similar import sketch
@@ -360,14 +360,18 @@ def locked(folder: Path) -> Iterator[None]:
         ) from error
     try:
         if not hold(lock):
-            owner = os.pread(lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            owner = holder(lambda: os.pread(lock, 32, 0).decode("ascii", "replace"))
             raise IndexBusy(
-                f"process {owner} is writing the index in {folder}",
+                f"{owner} is writing the index in {folder}",
                 hint="wait for it to finish, then run the same command again",
             )
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
-        yield
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                os.ftruncate(lock, 0)  # so that nobody takes the next writer for this one
     finally:
         os.close(lock)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -200,6 +202,31 @@ def test_a_second_writer_is_told_who_is_first(tmp_path: Path) -> None:
         holder.wait(10)
         with writing(tmp_path) as store:  # the lock dies with its holder
             assert store.generation == 0
+
+
+def test_a_writer_is_named_as_soon_as_it_has_said_who_it_is(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
+                           capture_output=True, check=True).stdout.strip()  # fmt: skip
+    lock = tmp_path / "lock"
+    for stale in (b"", ended, b"9" * 30):
+        lock.write_bytes(stale)
+        with lock.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            later = threading.Timer(0.1, lock.write_text, [str(os.getpid())])
+            later.start()
+            with pytest.raises(IndexBusy, match=f"process {os.getpid()} "), writing(tmp_path):
+                pass
+            later.join()
+    lock.write_bytes(b"")
+    with lock.open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        start = time.monotonic()
+        with pytest.raises(IndexBusy, match="another process "), writing(tmp_path):
+            pass
+        assert time.monotonic() - start < 1
+    with writing(tmp_path):
+        assert lock.read_text() == str(os.getpid())
+    assert not lock.read_bytes(), "the next writer is not taken for this one"
 
 
 def test_a_reader_keeps_its_generation(tmp_path: Path, build: IndexBuilder) -> None:
