@@ -24,13 +24,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from rag.files import remove_left_over, replace_file
 from rag.records import FloatMatrix
 from rag.store import Ids, Store
+
+T = TypeVar("T")
 
 FILE = "dense.faiss"
 SPAN = 50_000  # passage ids that a file covers, and the largest index that is searched exactly
@@ -147,15 +149,13 @@ class _Segment:
 
 def open_dense(store: Store) -> DenseIndex:
     """Load the files that match the store; what they lack is taken from the stored vectors."""
-    segments = _segments(store)
-    with ThreadPoolExecutor(_AT_ONCE) as pool:  # reading and hashing both let others run
-        found = list(pool.map(lambda segment: _parts(store, segment), segments))
+    found = _each(_segments(store), lambda segment: _parts(store, segment))
     return DenseIndex([part for parts in found for part in parts], store.vectors_of)
 
 
 def problem(store: Store) -> str:
     """Why a file does not match the store, or "" where all do."""
-    stale = [s.file.name for s in _segments(store) if _stale(store, s)]
+    stale = [segment.file.name for segment in _outdated(store, _segments(store))]
     if not stale:
         return ""
     return f"{', '.join(stale)}: missing, damaged or out of date; rebuilt by: rag index"
@@ -176,7 +176,7 @@ def complete(store: Store) -> bool:
 def refresh(store: Store) -> int:
     """Rewrite the files that lack too much, without embedding; returns how many."""
     segments = _segments(store)
-    stale = [segment for segment in segments if _stale(store, segment)]
+    stale = _outdated(store, segments)
     for segment in stale:
         _write(store, segment)
     known = {segment.file for segment in segments}
@@ -246,6 +246,18 @@ def _segments(store: Store) -> list[_Segment]:
     return [
         _Segment(n, identity, store.folder / name) for n, name in zip(numbers, names, strict=True)
     ]
+
+
+def _each(segments: list[_Segment], work: Callable[[_Segment], T]) -> list[T]:
+    """What comes of each file, several at once: reading and hashing both let others run."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(work, segments))
+
+
+def _outdated(store: Store, segments: list[_Segment]) -> list[_Segment]:
+    """Those of which the file is stale."""
+    stale = _each(segments, lambda segment: _stale(store, segment))
+    return [segment for segment, is_stale in zip(segments, stale, strict=True) if is_stale]
 
 
 def _stale(store: Store, segment: _Segment) -> bool:

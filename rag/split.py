@@ -57,12 +57,13 @@ def split(document: Document, *, count: Callable[[str], int], max_tokens: int) -
     description = replace(description, **_stated(document))
     mark_furniture(blocks, description.title)
     joined = join_broken(blocks, document.format)
-    if not description.language:
-        prose = " ".join(b.text for b in joined if b.kind in ("paragraph", "item"))
-        description = replace(description, language=language_of(prose))
     passages = tuple(
         _passages(document.text, joined, description.title, count=count, max_tokens=max_tokens)
     )
+    # Last, since the model that tells languages may still be loading.
+    if not description.language:
+        prose = " ".join(b.text for b in joined if b.kind in ("paragraph", "item"))
+        description = replace(description, language=language_of(prose))
     return Split(
         description=description,
         passages=passages,

@@ -392,7 +392,10 @@ def writing(folder: Path) -> Iterator[Writer]:
 def open_to_write(folder: Path, name: str = DATABASE) -> Writer:
     """Open or make the file itself; for who holds the lock."""
     try:
-        connection = sqlite3.connect(folder / name, isolation_level=None, timeout=10)
+        # One thread writes; several look whether FAISS files are up to date, between two writes.
+        connection = sqlite3.connect(
+            folder / name, isolation_level=None, timeout=10, check_same_thread=False
+        )
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
