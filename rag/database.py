@@ -61,6 +61,11 @@ def connect(folder: Path) -> sqlite3.Connection:
     return connection
 
 
+def connect_to_write(file: Path) -> sqlite3.Connection:
+    """Open or make the file to write it: one thread does, several may read between two writes."""
+    return sqlite3.connect(file, isolation_level=None, timeout=10, check_same_thread=False)
+
+
 def _take_back(file: Path) -> None:
     """Undo what a first run left half made: who opens a file only to read it cannot."""
     if file.with_name(f"{file.name}-journal").exists():

@@ -13,7 +13,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from rag.database import DATABASE, damaged
+from rag.database import DATABASE, connect_to_write, damaged
 from rag.errors import IndexUnusable, OutOfResources
 from rag.files import sync
 from rag.schema import SCHEMA_VERSION
@@ -64,7 +64,7 @@ def mend(folder: Path, *, thorough: bool) -> str:
 
 def _open(folder: Path) -> Store:
     try:
-        connection = sqlite3.connect(folder / DATABASE, isolation_level=None, timeout=10)
+        connection = connect_to_write(folder / DATABASE)
     except sqlite3.Error as error:
         raise damaged(folder, error) from error
     connection.text_factory = lambda data: data.decode("utf-8", "replace")

@@ -104,6 +104,8 @@ class Store:
         try:
             with self._reading:
                 return self._db.execute(query, values).fetchall()
+        except sqlite3.ProgrammingError:  # a fault of ours, and none of the file
+            raise
         except sqlite3.DatabaseError as error:
             raise failed(self.folder, error) from error
 

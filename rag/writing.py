@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from rag.clean import line_starts
-from rag.database import DATABASE, failed, no_space
+from rag.database import DATABASE, connect_to_write, failed, no_space
 from rag.errors import IndexBusy, IndexUnusable, RagError
 from rag.files import hold, holder
 from rag.records import Document, FloatMatrix
@@ -392,10 +392,7 @@ def writing(folder: Path) -> Iterator[Writer]:
 def open_to_write(folder: Path, name: str = DATABASE) -> Writer:
     """Open or make the file itself; for who holds the lock."""
     try:
-        # One thread writes; several look whether FAISS files are up to date, between two writes.
-        connection = sqlite3.connect(
-            folder / name, isolation_level=None, timeout=10, check_same_thread=False
-        )
+        connection = connect_to_write(folder / name)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
