@@ -104,12 +104,12 @@ def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) 
         )  # fmt: skip
         if twin is not None:
             if score >= _TWIN * chosen[twin].score:
-                section = surroundings.section(hit, item.shown, query.terms)
+                section = surroundings.section(hit, item.shown, query.text, query.terms)
                 chosen[twin] = replace(item, section=section, score=chosen[twin].score)
         elif len(chosen) < limit and score >= _TAIL * scored[0][0]:
             item = replace(
                 item,
-                section=surroundings.section(hit, item.shown, query.terms),
+                section=surroundings.section(hit, item.shown, query.text, query.terms),
                 lead=lead or surroundings.introduction(hit, at, store),
             )
             item = surroundings.tabled(item, covered, store)

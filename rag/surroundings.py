@@ -14,7 +14,7 @@ from rag.converted import TRAIL
 from rag.drawn import ROWS, pieces
 from rag.records import NEXT, Evidence, Hit, Sentence
 from rag.store import Store
-from rag.words import open_quotation, terms
+from rag.words import names, open_quotation, terms
 
 _MAX_LEAD_WORDS = 45
 _MAX_LEAD_SENTENCES = 4
@@ -73,20 +73,24 @@ def introduction(hit: Hit, at: int, store: Store) -> Sentence | None:
     return None
 
 
-def section(hit: Hit, shown: str, asked: Iterable[str]) -> str:
-    """The headings over a passage that have terms of the question which what is shown lacks.
+def section(hit: Hit, shown: str, question: str, asked: Iterable[str]) -> str:
+    """What stands over a passage and has terms of the question which what is shown lacks.
 
-    Only of formats that mark headings; of two with the same term the nearer.
+    Its author, where the question names them; and headings, of formats that mark them, of two with
+    the same term the nearer.
     """
-    if hit.place is None or hit.place.page is not None:
-        return ""
     missing = set(asked) - set(terms(shown))
     found: list[str] = []
-    for heading in reversed(hit.place.label.split(TRAIL)):
+    trail = hit.place.label.split(TRAIL) if hit.place and hit.place.page is None else []
+    for heading in reversed(trail):
         here = missing & set(terms(heading))
         if here:
             missing -= here
             found.insert(0, _NUMBERED.sub("", heading))
+    author = hit.document.author
+    family = terms(" ".join(author.partition(",")[0].split()[-1:]))
+    if family and set(family) <= missing & names(question, first=True):
+        found.insert(0, " ".join(w.capitalize() if w.isupper() else w for w in author.split()))
     return TRAIL.join(found)
 
 
