@@ -144,6 +144,18 @@ def test_a_heading_is_shown_where_it_says_what_the_sentence_does_not(rules: Show
     assert again.shown == "Replacement costs nine euros."
 
 
+@pytest.mark.parametrize("author", ["Ada LIND", "Ada Lind", "Lind, Ada"])
+def test_an_author_whom_the_question_names_stands_before_what_they_wrote(
+    evidence: Ask, author: str
+) -> None:
+    ask = having(evidence("rules.md", f"---\nauthor: {author}\n---\n{LISTS}"))
+    item = ask("What does the replacement cost, according to Ada Lind?", "nine euros")
+    assert item.shown == f"{author.replace('LIND', 'Lind')}: Replacement costs nine euros."
+    assert item.clean == "Replacement costs nine euros."
+    for other in ("What does the replacement cost?", "What does the replacement cost Ada Ek?"):
+        assert ask(other, "nine euros").shown == "Replacement costs nine euros."
+
+
 def test_a_row_of_a_table_is_shown_with_the_names_of_its_columns(rules: Show) -> None:
     item = rules("How many small brass hooks were there in 2023?", "brass")
     assert item.clean == "Hook: small hook of brass | 2023: 7 | 2022: 9"
