@@ -6,7 +6,7 @@ import re
 
 from rag.hops import described_by
 from rag.spans import Span
-from rag.words import named, names, numbers, terms
+from rag.words import named, names, numbers, subject, terms
 
 _QUANTITY = re.compile(
     r"\bhow (?:many|much)\b|\b(?:what|which) (?:number|percentage|share|rate|price|amount"
@@ -35,14 +35,26 @@ _NAME = re.compile(
     r"|leaders?|company|organi[sz]ation|group)\b|what (?:is|was|are|were) the names? of\b)",
     re.IGNORECASE,
 )
+_REPLY = re.compile(
+    r"\b(?:how|what) (?:did|does|do|has|have|had|will|would) (?P<one>[^?,]{2,80}?)"
+    r" (?:respond|react|repl(?:y|ie)|answer|retaliate)(?:s|d|ed)?\b(?P<other>.*)",
+    re.IGNORECASE,
+)
+_OF = re.compile(r"\s(?:to|of|in|for|at|on|from|with)\s")
 
 
 def out_of_kind(question: str, claim: str) -> str:
     """Why a claim cannot be what was asked for, or "".
 
     A question for a quantity is not answered without a number, one for a time not without a time,
-    one for a name not without a name, beside those that the question itself gives.
+    one for a name not without a name, beside those that the question itself gives; and how one
+    replied to another is not answered by what that other did.
     """
+    if asked := _REPLY.search(question):
+        one, _ = subject(claim, names(claim, first=True))
+        called = names(_OF.split(asked["one"])[0], first=True)
+        if one and named(one, asked["other"]) and not named(one, " ".join(called)):
+            return "it says what the other did, and a reply to it was asked for"
     if _QUANTITY.search(question):
         given = bool(_VAGUE.search(claim) or numbers(claim) - numbers(question))
         return "" if given else "it gives no number, and one was asked for"

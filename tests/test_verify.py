@@ -236,6 +236,13 @@ def test_a_lead_can_be_cited_and_nothing_is_offered_twice() -> None:
         ("In which city did Russia and China sign it?", "They signed it in Moscow", True),
         ("What will Blinken count on when competing?", "Innovation", True),
         ("Why was it closed?", "Because of cracks", True),
+        ("How did Norway's envoy respond to Oda's plan?", "Oda pressed Norway's envoy", False),
+        ("How did Norway's envoy respond to Oda's plan?", "Norway refused to talk", True),
+        ("How did Norway's envoy respond to Oda's plan?", "The envoy walked out", True),
+        ("How did the Dutch envoy to Rome answer Italy's protest?", "Italy was angry", False),
+        ("How did the Dutch envoy to Rome answer Italy's protest?", "The Dutch left", True),
+        ("What did Beijing reply to the EU?", "China denied the charge", True),
+        ("What did Oda say about Norway?", "Norway fishes too much", True),
     ],
 )
 def test_a_claim_is_of_the_kind_that_was_asked_for(question: str, claim: str, fits: bool) -> None:
