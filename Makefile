@@ -5,6 +5,7 @@ Q ?= Why did the CAI stall?
 DATA ?= ../shared/data
 SPLIT ?= test
 LIMIT ?= 40
+EVERY ?= 1
 N ?= 10000 100000
 
 .PHONY: install ask test check bench bench-chat bench-quality bench-retrieval bench-peers \
@@ -31,18 +32,18 @@ bench: install  ## answer the seeds' gold set with the real models and score it
 	@$(RAG) index seeds --index bench/results/index
 	@$(RAG) eval seeds/gold.jsonl --index bench/results/index --report bench/results/seeds --failures
 
-bench-chat: install  ## follow-ups of the seeds' conversations, beside their hand-written standalone forms
+bench-chat: install  ## follow-ups of the seeds' conversations, beside their hand-written standalone forms: EVERY=2 for half
 	@$(RAG) index seeds --index bench/results/index
-	@.venv/bin/python -m bench.chat --index bench/results/index
+	@.venv/bin/python -m bench.chat --index bench/results/index --every $(EVERY)
 
-bench-quality: install  ## answer questions of public sets and score them: DATA=, SPLIT=dev|test, LIMIT=
-	@.venv/bin/python -m bench.quality --data "$(DATA)" --split $(SPLIT) --limit $(LIMIT)
+bench-quality: install  ## answer questions of public sets and score them: DATA=, SPLIT=dev|test, LIMIT=, SETS=
+	@.venv/bin/python -m bench.quality --data "$(DATA)" --split $(SPLIT) --limit $(LIMIT) $(if $(SETS),--sets $(SETS))
 
 bench-retrieval: install  ## retrieval on public sets beside published baselines: DATA=
 	@.venv/bin/python -m bench.retrieval --data "$(DATA)"
 
-bench-peers: install  ## the product, a naive pipeline and LlamaIndex over the seeds' questions
-	@bench/peers/run.sh seeds/gold.jsonl seeds bench/results/peers/seeds
+bench-peers: install  ## the product, a naive pipeline and LlamaIndex over the seeds' questions: EVERY=3 for a third
+	@bench/peers/run.sh seeds/gold.jsonl seeds bench/results/peers/seeds --every $(EVERY)
 
 bench-crash: install  ## kill, starve and damage an index, and count what is lost
 	@.venv/bin/python -m bench.crash

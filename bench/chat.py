@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--conversations", type=Path, default=Path("seeds/conversations.jsonl"))
     parser.add_argument("--index", default="index")
     parser.add_argument("--out", type=Path, default=Path("bench/results/chat.jsonl"))
+    parser.add_argument("--every", type=int, default=1, help="only each Nth conversation")
     chosen = parser.parse_args()
     quiet = Consent(may_fetch=lambda *_: True, progress=lambda *_: None, say=print)
     session = Session(open_engine(load(flags={"index": chosen.index}), quiet))
@@ -39,7 +40,7 @@ def main() -> None:
     pairs: list[tuple[bool, bool, bool]] = []  # answerable, good in the chat, good standalone
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
     with chosen.out.open("w", encoding="utf-8") as out:
-        for row in followed(session, [json.loads(line) for line in lines]):
+        for row in followed(session, [json.loads(line) for line in lines[:: chosen.every]]):
             out.write(json.dumps(row, ensure_ascii=False) + "\n")
             out.flush()
             pairs.append((row["answerable"], row["chat"]["good"], row["alone"]["good"]))

@@ -143,7 +143,7 @@ class Timed:
             self.wall += time.monotonic() - wall
 
 
-def add_one(folder: Path, passages: int) -> dict[str, Any]:
+def add_one(folder: Path) -> dict[str, Any]:
     """Add one document, in a process of its own."""
     found: dict[str, Any] = {}
     opened: list[Timed] = []
@@ -153,7 +153,9 @@ def add_one(folder: Path, passages: int) -> dict[str, Any]:
         return opened[-1]
 
     with tempfile.TemporaryDirectory() as docs:
-        read, _, _ = document(passages // PER_DOCUMENT, cumulated())
+        with contextlib.closing(open_index(folder)) as store:
+            there = store.document_count()
+        read, _, _ = document(there, cumulated())
         (Path(docs) / read.path).write_text(read.text, encoding="utf-8")
         with timed(found, "add one"):
             report = build_index(
@@ -272,7 +274,7 @@ def measured(root: Path, size: int, *, asked: int, against: int) -> dict[str, An
     row: dict[str, Any] = json.loads(built.read_text())
     print(size, row, file=sys.stderr, flush=True)
     row |= apart(lambda: measure(folder, size, asked=asked, against=against))
-    return row | apart(lambda: add_one(folder, size))
+    return row | apart(lambda: add_one(folder))
 
 
 def main() -> None:

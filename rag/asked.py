@@ -6,7 +6,7 @@ import re
 
 from rag.hops import described_by
 from rag.spans import Span
-from rag.words import named, names, numbers, subject, terms
+from rag.words import named, names, numbers, passive, subject, terms
 
 _QUANTITY = re.compile(
     r"\bhow (?:many|much)\b|\b(?:what|which) (?:number|percentage|share|rate|price|amount"
@@ -41,6 +41,7 @@ _REPLY = re.compile(
     re.IGNORECASE,
 )
 _OF = re.compile(r"\s(?:to|of|in|for|at|on|from|with)\s")
+_ABOUT = re.compile(r"\b(?:when|whether|if|that|about|on|over|regarding)\b")
 
 
 def out_of_kind(question: str, claim: str) -> str:
@@ -50,11 +51,8 @@ def out_of_kind(question: str, claim: str) -> str:
     one for a name not without a name, beside those that the question itself gives; and how one
     replied to another is not answered by what that other did.
     """
-    if asked := _REPLY.search(question):
-        one, _ = subject(claim, names(claim, first=True))
-        called = names(_OF.split(asked["one"])[0], first=True)
-        if one and named(one, asked["other"]) and not named(one, " ".join(called)):
-            return "it says what the other did, and a reply to it was asked for"
+    if _of_the_other(question, claim):
+        return "it says what the other did, and a reply to it was asked for"
     if _QUANTITY.search(question):
         given = bool(_VAGUE.search(claim) or numbers(claim) - numbers(question))
         return "" if given else "it gives no number, and one was asked for"
@@ -65,6 +63,21 @@ def out_of_kind(question: str, claim: str) -> str:
         new_names = names(claim, first=True) - set(terms(question))
         return "" if new_names else "it gives no name, and one was asked for"
     return ""
+
+
+def _of_the_other(question: str, claim: str) -> bool:
+    """Whether a claim speaks of what the one did to whom another was to reply."""
+    asked = _REPLY.search(question)
+    if not asked:
+        return False
+    one, did = subject(claim, names(claim, first=True))
+    replying = " ".join(names(_OF.split(asked["one"])[0], first=True))
+    other = _ABOUT.split(asked["other"])[0]
+    if not one or not replying or not named(one, other) or named(one, replying):
+        return False
+    # "Chinese sanctions led to ...", "China was hit with ...", "China's plan ..." may be the reply.
+    same_thing = set(terms(did)[:1]) & set(terms(other))
+    return not (same_thing or passive(did) or did.startswith(("'", "’")))
 
 
 def of_another(question: str, cited: tuple[Span, ...]) -> str:

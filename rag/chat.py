@@ -127,7 +127,7 @@ def _question(session: Session, text: str, manner: Manner) -> None:
         understood = session.understood(text)
     if manner.as_json:
         try:
-            answer = session.engine.answer(text, standalone=understood)
+            answer = session.answer(text, understood)
         except UsageError as error:
             console.out(answer_json(session.failed(text, error)))
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-_BOMS = (
+MARKS = (  # byte order marks, the longer first
     (b"\xff\xfe\x00\x00", "utf-32"),
     (b"\x00\x00\xfe\xff", "utf-32"),
     (b"\xff\xfe", "utf-16"),
@@ -22,7 +22,7 @@ def decode(data: bytes, *, declared: str = "") -> tuple[str, str] | str:
         data: A whole file.
         declared: The encoding that the file itself names; believed where it is not UTF-8.
     """
-    for mark, encoding in _BOMS:
+    for mark, encoding in MARKS:
         if data.startswith(mark):
             try:
                 return data.decode(encoding), encoding

@@ -103,7 +103,7 @@ def index_status(settings: Settings, *, check: bool = False) -> IndexState:
         left_out = ""
         if thorough and not found:
             try:
-                with locked(folder):
+                with locked(folder, writes=False):
                     found += word_problems(store)
             except (IndexBusy, IndexUnusable):
                 left_out = " but the search by words: the index is being written, or cannot be"

@@ -16,7 +16,7 @@ from rag.errors import OutOfResources, UsageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _SUFFIX_BYTES = 4
-_WAIT_FOR_PID = 0.5  # seconds
+_WAIT = 0.5  # seconds
 
 
 def replace_file(file: Path, data: bytes | Iterable[bytes]) -> None:
@@ -100,18 +100,23 @@ def hold(file: int) -> bool:
     return True
 
 
-def holder(read_pid: Callable[[], str]) -> str:
-    """Who holds a lock, for a message: it takes the lock first, and then writes its process id.
+def held_by(file: int, read_pid: Callable[[], str]) -> str:
+    """Lock an open file, or tell who has it: "" where this process has it now.
+
+    Who takes a lock says who it is an instant later, and who only looks at something does not say
+    it at all and is soon done: for half a second both are waited for.
 
     Args:
+        file: Open.
         read_pid: What the holder has written by now, which may be nothing or that of one before it.
     """
-    waited_until = time.monotonic() + _WAIT_FOR_PID
-    while not _runs(pid := read_pid()):
-        if time.monotonic() > waited_until:  # it stopped, or counts its processes apart from ours
-            return f"process {pid}" if pid.isdecimal() else "another process"
+    until = time.monotonic() + _WAIT
+    while not hold(file):
+        pid = read_pid()
+        if _runs(pid) or time.monotonic() > until:
+            return f"process {pid}" if _runs(pid) else "another process"
         time.sleep(0.005)
-    return f"process {pid}"
+    return ""
 
 
 def _runs(pid: str) -> bool:

@@ -17,16 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rag.decode import MARKS
 from rag.errors import InputUnreadable
 from rag.records import Failure
 from rag.terminal import printable
 
-_MARKS = (
-    (b"\xff\xfe\x00\x00", "utf-32"),
-    (b"\x00\x00\xfe\xff", "utf-32"),
-    (b"\xff\xfe", "utf-16"),
-    (b"\xfe\xff", "utf-16"),
-)
 _LONGEST_CELL = 1 << 30  # what stands beside a question may be long; csv's own limit is 128 kB
 
 
@@ -138,7 +133,7 @@ def _decode(path: Path) -> str:
         raise InputUnreadable(
             f"{path} cannot be read: {error.strerror}", hint="name a file of questions"
         ) from error
-    for mark, encoding in _MARKS:
+    for mark, encoding in MARKS:
         if data.startswith(mark):
             try:
                 return data.decode(encoding)

@@ -174,7 +174,8 @@ class Evidence:
         lead: The sentence that this one leans on, mostly the one before; else None.
         passage_id: The passage that brought it in.
         context: That passage under its heading, as a reader sees it: who "he" may be.
-        section: The headings over it that say something of the question which it does not.
+        section: What stands over it (author, headings) and has something of the question that it
+            lacks.
         score: Selection score; larger is better, comparable within one question only.
         cosine: Similarity to the question, -1 to 1.
     """
@@ -233,7 +234,7 @@ class Prompt:
     Attributes:
         pieces: Token ids in reading order; the first piece never changes between questions.
         question: What is asked, with acronyms expanded.
-        evidence: The evidence that fitted, in the order in which it is shown.
+        evidence: The evidence that fitted, best first; it is shown the other way round.
         dropped: How many pieces of evidence were left out because the context is full.
     """
 

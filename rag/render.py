@@ -194,7 +194,7 @@ def summary_text(answer: Answer) -> str:
         count = len(answer.claims)
         parts.append(f"{count} claim{'s' * (count > 1)}, {'all ' * (count > 1)}supported")
     if answer.dropped:
-        parts.append(f"{len(answer.dropped)} withheld (no support found)")
+        parts.append(f"{len(answer.dropped)} withheld")
     if answer.unanswered:
         quoted = ", ".join(f"“{_safe(part)}”" for part in answer.unanswered)
         parts.append(f"the documents do not answer: {quoted}")

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rag.errors import IndexBusy, OutOfResources, UsageError
-from rag.files import append, begins, hold, holder, remove_left_over, replace_file, sync
+from rag.files import append, begins, held_by, remove_left_over, replace_file, sync
 from rag.questions import Question
 from rag.terminal import printable
 
@@ -108,9 +108,9 @@ def claimed(files: Files, settings: dict[str, object]) -> Iterator[None]:
             f"{files.run} cannot be written: {error.strerror}", hint=_OTHER_OUT
         ) from error
     try:
-        if not hold(lock):
+        if owner := held_by(lock, lambda: _pid(lock)):
             raise IndexBusy(
-                f"{holder(lambda: _pid(lock))} is writing {files.out}",
+                f"{owner} is writing {files.out}",
                 hint="wait for it to finish, then run the same command again",
             )
         wanted = {"answers in": files.answers.name, **settings}

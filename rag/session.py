@@ -59,12 +59,18 @@ class Session:
             UsageError: The question is empty or too long; nothing is kept.
             OutOfResources: It was answered, and could not be written to the file.
         """
-        before = self._before(understood) if understood != question else None
-        answer = self.engine.answer(
-            question, standalone=understood, before=before, on_claim=on_claim
-        )
+        answer = self.answer(question, understood, on_claim)
         self.keep(answer)
         return answer
+
+    def answer(self, question: str, understood: str, on_claim: OnClaim | None = None) -> Answer:
+        """The same without keeping them.
+
+        Raises:
+            UsageError: The question is empty or too long.
+        """
+        before = self._before(understood) if understood != question else None
+        return self.engine.answer(question, standalone=understood, before=before, on_claim=on_claim)
 
     def _before(self, understood: str) -> Before | None:
         """What a question goes on from that could only be understood by quoting the one before."""

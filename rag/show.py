@@ -67,7 +67,7 @@ def show(
 
 def _find(name: str, documents: list[DocumentInfo]) -> DocumentInfo:
     exact = [d for d in documents if d.path == name]
-    ending = [d for d in documents if d.path.endswith(f"/{name.lstrip('./')}")]
+    ending = [d for d in documents if d.path.endswith(f"/{name.removeprefix('./')}")]
     found = exact or ending
     if len(found) == 1:
         return found[0]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from rag.spans import Span
-from rag.words import STOPWORDS, named, names, open_quotation, stem, subject, terms
+from rag.words import STOPWORDS, named, names, open_quotation, passive, stem, subject, terms
 
 _LEADS_IN = 200  # code points before a quotation that may name its speaker
 _OPENING_WORDS = 8  # where the subject of a sentence stands
@@ -106,11 +106,6 @@ _SOMEBODY = re.compile(
 )
 _VERB = 5  # words in which a verb stands behind its subject
 _ALSO = re.compile(r"\s*,|\s+(?:and|or)\b")  # the subject goes on
-_PASSIVE = re.compile(
-    r"\s*(?:(?:has|have|had|will|would|also|then|since)\s+){0,2}(?:is|are|was|were|been|be)\s+"
-    r"(?:\w+ly\s+)?\w+(?:ed|en|wn|ld|de|ht|nt|ft|ut)\b",
-    re.I,
-)
 _SAYING = r"(?:said|says|told|tells|added|adding|claimed|claims|argued|argues|explained|explains)"
 _SPEAKER = re.compile(
     rf"(?:(?:[^\s,“”\"]+\s+){{1,4}}{_SAYING}\b|\b{_SAYING}(?:\s+[^\s,“”\"]+){{1,4}})", re.I
@@ -129,8 +124,8 @@ def _done_by_another(of: set[str], does: str, claim: str, text: str, known: set[
         and not named(of, text[: len(text) - len(act)])
         and not named(other, claim)
         and not _ALSO.match(act)
-        and not _PASSIVE.match(at_once)
-        and not _PASSIVE.match(claimed)
+        and not passive(at_once)
+        and not passive(claimed)
         and not _SOMEBODY.search(at_once)
         and set(terms(at_once)[:1]) & set(terms(claimed))
     )

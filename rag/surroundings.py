@@ -1,7 +1,7 @@
 """What a sentence needs beside it to be understood.
 
-The sentence before, where it leans on that one; the one that introduces its list; the headings over
-it; the names of its columns.
+The sentence before, where it leans on that one; the one that introduces its list; its author and
+the headings over it; the names of its columns.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def section(hit: Hit, shown: str, question: str, asked: Iterable[str]) -> str:
     author = hit.document.author
     family = terms(" ".join(author.partition(",")[0].split()[-1:]))
     if family and set(family) <= missing & names(question, first=True):
-        found.insert(0, " ".join(w.capitalize() if w.isupper() else w for w in author.split()))
+        found.insert(0, author)
     return TRAIL.join(found)
 
 

@@ -213,6 +213,18 @@ def subject(text: str, known: set[str]) -> tuple[set[str], str]:
     return (found, text[match.end() :]) if match and found else (set(), text)
 
 
+_PASSIVE = re.compile(
+    r"\s*(?:(?:has|have|had|will|would|also|then|since)\s+){0,2}(?:is|are|was|were|been|be)\s+"
+    r"(?:\w+ly\s+)?\w+(?:ed|en|wn|ld|de|ht|nt|ft|ut)\b",
+    re.I,
+)
+
+
+def passive(text: str) -> bool:
+    """Whether what follows a subject says what was done to it."""
+    return bool(_PASSIVE.match(text))
+
+
 _ALIKE = 5  # letters in which a name and its adjective agree
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from rag.clean import line_starts
 from rag.database import DATABASE, connect_to_write, failed, no_space
 from rag.errors import IndexBusy, IndexUnusable, RagError
-from rag.files import hold, holder
+from rag.files import held_by
 from rag.records import Document, FloatMatrix
 from rag.schema import SCHEMA, SCHEMA_VERSION
 from rag.similar import sketch
@@ -344,8 +344,10 @@ def _failed(folder: Path, error: sqlite3.DatabaseError) -> RagError:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, writes: bool = True) -> Iterator[None]:
     """Be the one writer of an index for a while; the folder is made where there is none.
+
+    Who only looks (``writes`` off) does not say who it is, and a writer waits for it a moment.
 
     Raises:
         IndexBusy: Another process is writing it.
@@ -359,14 +361,14 @@ def locked(folder: Path) -> Iterator[None]:
             f"{folder} cannot be written: {error.strerror}", hint="choose another --index DIR"
         ) from error
     try:
-        if not hold(lock):
-            owner = holder(lambda: os.pread(lock, 32, 0).decode("ascii", "replace"))
+        if owner := held_by(lock, lambda: os.pread(lock, 32, 0).decode("ascii", "replace")):
             raise IndexBusy(
                 f"{owner} is writing the index in {folder}",
                 hint="wait for it to finish, then run the same command again",
             )
         os.ftruncate(lock, 0)
-        os.pwrite(lock, str(os.getpid()).encode(), 0)
+        if writes:
+            os.pwrite(lock, str(os.getpid()).encode(), 0)
         try:
             yield
         finally:

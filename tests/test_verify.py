@@ -243,6 +243,11 @@ def test_a_lead_can_be_cited_and_nothing_is_offered_twice() -> None:
         ("How did the Dutch envoy to Rome answer Italy's protest?", "The Dutch left", True),
         ("What did Beijing reply to the EU?", "China denied the charge", True),
         ("What did Oda say about Norway?", "Norway fishes too much", True),
+        ("How did Oda react to Dutch sanctions?", "Dutch sanctions led him to resign", True),
+        ("How has Norway responded to Oda?", "Oda was expelled from the country", True),
+        ("How has Norway responded to Oda?", "Oda's plan was refused", True),
+        ("What did Oda reply when asked whether Norway is a rival?", "Norway is a rival", True),
+        ("How did they respond to Norway's plan?", "Norway withdrew", True),
     ],
 )
 def test_a_claim_is_of_the_kind_that_was_asked_for(question: str, claim: str, fits: bool) -> None:
