@@ -19,6 +19,7 @@ STOPWORDS = frozenset(
     "very was we were what when where which while who whom whose why will with would you your "
     "yours yourself yourselves".split()
 )
+_NUMERO = re.compile(r"\bno\.\s*(?=\d)", re.IGNORECASE)
 NEGATIONS = frozenset(
     "no not never none nothing nobody neither nor cannot without refuse refused refuses refusing "
     "reject rejected rejects deny denied denies fail failed fails unable hardly non "
@@ -169,8 +170,9 @@ def denied(text: str) -> set[str]:
 
 
 def negated(text: str) -> bool:
-    """Whether the text contains a word of negation."""
-    return any(word in NEGATIONS for word in tokens(text)) or "n't" in text.replace("’", "'")
+    """Whether the text contains a word of negation; "no. 12" is none."""
+    text = _NUMERO.sub(" ", text.replace("’", "'"))
+    return any(word in NEGATIONS for word in tokens(text)) or "n't" in text
 
 
 # A capital, or where a government sits, stands for who governs: "Beijing wants new markets".

@@ -351,6 +351,19 @@ def test_questions_from_a_pipe_as_text(shared_index: Path) -> None:
     assert "no source 7" in done.stderr
 
 
+def test_json_goes_on_from_the_answer_before_as_the_chat_does(
+    session: Session, shared_index: Path
+) -> None:
+    ask(session, FIRST, SECOND)
+    done = piped(f"{FIRST}\n{SECOND}\n", shared_index, "--json")
+    second = json.loads(done.stdout.splitlines()[1])
+    # Understood alone, but for the quotation of what it goes on from, it is another question.
+    alone = session.engine.answer(SECOND, standalone=session.turns[1].standalone_question)
+    read = session.turns[1].stats.prompt_tokens
+    assert alone.stats.prompt_tokens != read
+    assert second["stats"]["prompt_tokens"] == read
+
+
 def test_broken_utf8_from_a_pipe(shared_index: Path, tmp_path: Path) -> None:
     import subprocess
     import sys

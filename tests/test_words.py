@@ -66,6 +66,8 @@ def test_negation() -> None:
     assert negated("China won’t yield")
     assert negated("They refused it")
     assert not negated("They noted nothingness")
+    assert not negated("Ada Lind wrote Harbour Paper no. 12")
+    assert negated("Harbour Paper no. 12 has no author")
 
 
 def test_names_of_a_long_word_cost_linear_time() -> None:
