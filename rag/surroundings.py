@@ -1,18 +1,19 @@
 """What a sentence needs beside it to be understood.
 
-The sentence before, where it leans on that one; the one that introduces its list; its author and
-the headings over it; the names of its columns.
+The sentence before, where it leans on that one; the one that introduces its list; its author, its
+document and the headings over it; the names of its columns.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from pathlib import PurePath
 
 from rag.converted import TRAIL
 from rag.drawn import ROWS, pieces
-from rag.records import NEXT, Evidence, Hit, Sentence
+from rag.records import NEXT, DocumentInfo, Evidence, Hit, Sentence
 from rag.store import Store
 from rag.words import names, open_quotation, terms
 
@@ -22,6 +23,8 @@ _MAX_ENTRIES = 12  # of a list, between an entry and the sentence that introduce
 _ROW, _MAX_ROWS = 0.7, 6  # a row is worth so much of the best of its table; so many are shown
 _ENTRY = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)]|\(\w\))\s+")
 _EMPTY = re.compile(r"\n[^\S\n]*\n")  # lines
+_MARKUP = " =#*_"  # around a title in plain text
+_APART = re.compile(r"[-_.\s]+")
 _NUMBERED = re.compile(r"^(?:\d+\.)*\d*\s+")
 _NEEDS_LEAD = re.compile(
     r"[\"'“‘(]*(?:(?:But|And|However|Yet|So|Thus|Therefore|Moreover|Furthermore|Still|Instead|Also"
@@ -76,8 +79,8 @@ def introduction(hit: Hit, at: int, store: Store) -> Sentence | None:
 def section(hit: Hit, shown: str, question: str, asked: Iterable[str]) -> str:
     """What stands over a passage and has terms of the question which what is shown lacks.
 
-    Its author, where the question names them; and headings, of formats that mark them, of two with
-    the same term the nearer.
+    Its author and its document, where the question names them; and headings, of formats that mark
+    them, of two with the same term the nearer.
     """
     missing = set(asked) - set(terms(shown))
     found: list[str] = []
@@ -87,11 +90,22 @@ def section(hit: Hit, shown: str, question: str, asked: Iterable[str]) -> str:
         if here:
             missing -= here
             found.insert(0, _NUMBERED.sub("", heading))
-    author = hit.document.author
-    family = terms(" ".join(author.partition(",")[0].split()[-1:]))
+    return TRAIL.join([*_source(hit.document, missing, question, asked), *found])
+
+
+def _source(
+    document: DocumentInfo, missing: set[str], question: str, asked: Iterable[str]
+) -> Iterator[str]:
+    """The author whom a question names, and the document, by its title or its file's name."""
+    family = terms(" ".join(document.author.partition(",")[0].split()[-1:]))
     if family and set(family) <= missing & names(question, first=True):
-        found.insert(0, author)
-    return TRAIL.join(found)
+        yield document.author
+    stem = _APART.sub(" ", PurePath(document.path).stem)
+    for called in (document.title, stem):
+        words = set(terms(called))
+        if words & missing and words <= set(asked):
+            yield called.strip(_MARKUP)
+            return
 
 
 def tabled(item: Evidence, worth: Callable[[set[str]], float], store: Store) -> Evidence:

@@ -160,3 +160,14 @@ def test_a_row_of_a_table_is_shown_with_the_names_of_its_columns(rules: Show) ->
     item = rules("How many small brass hooks were there in 2023?", "brass")
     assert item.clean == "Hook: small hook of brass | 2023: 7 | 2022: 9"
     assert LISTS[item.start : item.end] == "small hook of brass | 7 | 9"
+
+
+def test_a_document_that_the_question_names_stands_before_what_it_says(evidence: Ask) -> None:
+    ask = having(evidence("travel-policy.md", f"---\ntitle: Island handbook\n---\n{LISTS}"))
+    for question, called in (
+        ("What does the Island handbook say on the replacement cost?", "Island handbook: "),
+        ("What does the travel policy say on the replacement cost?", "travel policy: "),
+        ("What does the handbook say on the replacement cost?", ""),
+        ("What does the travel guide say on the replacement cost?", ""),
+    ):
+        assert ask(question, "nine euros").shown == f"{called}Replacement costs nine euros."
