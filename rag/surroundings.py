@@ -23,6 +23,7 @@ _MAX_ENTRIES = 12  # of a list, between an entry and the sentence that introduce
 _ROW, _MAX_ROWS = 0.7, 6  # a row is worth so much of the best of its table; so many are shown
 _ENTRY = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)]|\(\w\))\s+")
 _EMPTY = re.compile(r"\n[^\S\n]*\n")  # lines
+_LONGEST = 120  # code points of an author or a title; the index may hold anything as one
 _MARKUP = " =#*_"  # around a title in plain text
 _APART = re.compile(r"[-_.\s]+")
 _NUMBERED = re.compile(r"^(?:\d+\.)*\d*\s+")
@@ -98,12 +99,13 @@ def _source(
 ) -> Iterator[str]:
     """The author whom a question names, and the document, by its title or its file's name."""
     family = terms(" ".join(document.author.partition(",")[0].split()[-1:]))
-    if family and set(family) <= missing & names(question, first=True):
+    named = family and set(family) <= missing & names(question, first=True)
+    if named and len(document.author) <= _LONGEST:
         yield document.author
     stem = _APART.sub(" ", PurePath(document.path).stem)
     for called in (document.title, stem):
         words = set(terms(called))
-        if words & missing and words <= set(asked):
+        if words & missing and words <= set(asked) and len(called) <= _LONGEST:
             yield called.strip(_MARKUP)
             return
 

@@ -162,6 +162,14 @@ def test_a_row_of_a_table_is_shown_with_the_names_of_its_columns(rules: Show) ->
     assert LISTS[item.start : item.end] == "small hook of brass | 7 | 9"
 
 
+def test_what_a_document_calls_itself_takes_no_room_from_what_it_says(evidence: Ask) -> None:
+    flood = "Ada " * 2000
+    front = f"---\nauthor: {flood}Lind\ntitle: {flood}\n---\n"
+    ask = having(evidence("rules.md", front + LISTS))
+    item = ask("What does the replacement cost, according to Ada Lind?", "nine euros")
+    assert item.shown == "Replacement costs nine euros."
+
+
 def test_a_document_that_the_question_names_stands_before_what_it_says(evidence: Ask) -> None:
     ask = having(evidence("travel-policy.md", f"---\ntitle: Island handbook\n---\n{LISTS}"))
     for question, called in (
