@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from conftest import SEEDS, IndexBuilder
 
-from rag import doctor, soundness
+from rag import doctor, files, soundness
 from rag.config import Settings
 from rag.database import DATABASE, is_index
 from rag.doctor import index_status
@@ -204,7 +204,10 @@ def test_a_second_writer_is_told_who_is_first(tmp_path: Path) -> None:
             assert store.generation == 0
 
 
-def test_a_writer_is_named_as_soon_as_it_has_said_who_it_is(tmp_path: Path) -> None:
+def test_a_writer_is_named_as_soon_as_it_has_said_who_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_WAIT", 60)
     ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
                            capture_output=True, check=True).stdout.strip()  # fmt: skip
     lock = tmp_path / "lock"
@@ -220,10 +223,14 @@ def test_a_writer_is_named_as_soon_as_it_has_said_who_it_is(tmp_path: Path) -> N
     lock.write_bytes(b"")
     with lock.open("r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        start = time.monotonic()
+        threading.Timer(0.1, file.close).start()
+        with writing(tmp_path):  # who only looked is waited for
+            pass
+    monkeypatch.setattr(files, "_WAIT", 0.1)
+    with lock.open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(IndexBusy, match="another process "), writing(tmp_path):
             pass
-        assert time.monotonic() - start < 1
     with writing(tmp_path):
         assert lock.read_text() == str(os.getpid())
     assert not lock.read_bytes(), "the next writer is not taken for this one"
