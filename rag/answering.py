@@ -411,7 +411,8 @@ class Engine:
         said: list[str] = []
         supported: list[tuple[str, Support]] = []
         for sentence in sentences:
-            text = without_false_yes(claim_text(sentence), question)
+            text = claim_text(sentence, over={item.section for item in evidence})
+            text = without_false_yes(text, question)
             if not text or text in said:
                 break
             support_ = check(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Iterable
 
 from rag.clean import line_starts
 from rag.records import Citation, Claim
@@ -61,10 +62,15 @@ def cited(claim: Claim) -> str:
     return f"{claim.text} {''.join(f'[{label}]' for label in claim.labels)}."
 
 
-def claim_text(sentence: str) -> str:
-    """A sentence without list marks, invented labels, and its full stop."""
+def claim_text(sentence: str, *, over: Iterable[str] = ()) -> str:
+    """A sentence without list marks, invented labels, and its full stop.
+
+    Nor with what stood ``over`` it among its sources: an author, a heading.
+    """
     text = re.sub(r"\s*\[\d+(?:\s*[,;–-]\s*\d+)*\]", "", sentence)
     text = re.sub(r"^(?:[-*•]\s+|Answer:\s*)", "", " ".join(text.split()))
+    for above in filter(None, over):
+        text = text.removeprefix(f"{above}: ")
     return text.rstrip(" .;")
 
 

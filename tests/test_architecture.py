@@ -97,7 +97,7 @@ MAY_IMPORT = {
     "doctor": "records errors config models store writing similar soundness generate opening",
     "render": "records terminal clean indexing answering doctor",
     # many questions
-    "questions": "records errors terminal",
+    "questions": "records errors terminal decode",
     "rows": "errors files questions terminal",
     "sheets": "clean terminal",
     "batch": "records errors files answering render questions rows sheets",

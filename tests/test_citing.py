@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag.citing import without_false_yes, without_given_time
+from rag.citing import claim_text, without_false_yes, without_given_time
 
 QUESTION = "Which anniversary with France was it at the summit of May 2024?"
 
@@ -37,3 +37,11 @@ def test_a_time_that_only_the_question_gives_goes(claim: str, unknown: set[str],
 )
 def test_a_yes_before_a_no_goes(claim: str, question: str, kept: str) -> None:
     assert without_false_yes(claim, question) == kept
+
+
+def test_what_stood_over_a_sentence_is_no_part_of_a_claim() -> None:
+    over = {"Ada LIND", "Hooks › Small hooks", ""}
+    assert claim_text("Ada LIND: The quay was closed [2].", over=over) == "The quay was closed"
+    assert claim_text("Hooks › Small hooks: Two euros.", over=over) == "Two euros"
+    assert claim_text("Ada LIND said: The quay was closed.", over=over).startswith("Ada LIND said")
+    assert claim_text("Oda: The quay was closed.", over=over) == "Oda: The quay was closed"
