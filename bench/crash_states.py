@@ -23,6 +23,7 @@ from rag.dense import FILE, open_dense
 from rag.embed import HashEmbedder
 from rag.errors import RagError
 from rag.indexing import build_index
+from rag.language import language_of
 from rag.retrieve import make_query, retrieve
 from rag.soundness import problems
 from rag.store import open_index
@@ -165,6 +166,7 @@ class Bench:
     def __init__(self, folder: Path, *, quick: bool, starts: Sequence[str] = STARTS) -> None:
         for library in ("faiss", "nupunkt", "snowballstemmer"):  # once for all children
             importlib.import_module(library)
+        language_of("It loads its model at the first text that is long enough.")
         self.quick, self.folder, self.starts = quick, folder, starts
         self.live, self.index = folder / "docs", folder / "index"
         self.states: list[State] = []
