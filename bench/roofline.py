@@ -5,8 +5,8 @@
 Reading a prompt is bound by arithmetic: two operations a weight and token. What the cores can do is
 measured with numpy's float32 matrix product; the model multiplies bytes, of which a core can do up
 to four times as many. Writing is bound by memory: every weight is read once a token. What memory
-gives is measured by looking for the largest of numbers that no cache holds (Williams, Waterman and
-Patterson, "Roofline", CACM 2009). Run it on a machine that does nothing else; medians of some rounds.
+gives is measured by looking for the largest of numbers that no cache holds (Williams, Waterman
+and Patterson, "Roofline", CACM 2009). Medians of some rounds; on a machine that does nothing else.
 """
 
 from __future__ import annotations
