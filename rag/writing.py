@@ -366,16 +366,20 @@ def locked(folder: Path, *, writes: bool = True) -> Iterator[None]:
                 f"{owner} is writing the index in {folder}",
                 hint="wait for it to finish, then run the same command again",
             )
-        os.ftruncate(lock, 0)
-        if writes:
-            os.pwrite(lock, str(os.getpid()).encode(), 0)
+        _sign(lock, str(os.getpid()) if writes else "")
         try:
             yield
         finally:
-            with contextlib.suppress(OSError):
-                os.ftruncate(lock, 0)  # so that nobody takes the next writer for this one
+            _sign(lock, "")  # so that nobody takes the next writer for this one
     finally:
         os.close(lock)
+
+
+def _sign(lock: int, name: str) -> None:
+    """Say who holds a lock; on a full disk it is held without a name."""
+    with contextlib.suppress(OSError):
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, name.encode(), 0)
 
 
 @contextlib.contextmanager
