@@ -216,8 +216,11 @@ def refuse_mixture(live: Live, recipe: str, settled: set[str]) -> None:
         )
 
 
-def refuse_empty(roots: list[Path], skipped: list[Skipped]) -> None:
+def refuse_empty(roots: list[Path], skipped: list[Skipped], staying: list[str]) -> None:
     """Say that there is nothing to index.
+
+    That a folder is empty all at once may be a disk that is away: what was in it stays, and is
+    said to.
 
     Raises:
         InputUnreadable: Always.
@@ -226,10 +229,11 @@ def refuse_empty(roots: list[Path], skipped: list[Skipped]) -> None:
     why = ""
     if skipped:
         why = f"; the first of {len(skipped)} skipped: {skipped[0].path}: {skipped[0].reason}"
-    raise InputUnreadable(
-        f"no document can be read in {where}{why}",
-        hint="name a folder of documents: rag index FOLDER (formats: docs/formats.md)",
-    )
+    hint = "name a folder of documents: rag index FOLDER (formats: docs/formats.md)"
+    if staying:
+        why += f"; what the index has from there stays ({len(staying)})"
+        hint = "to drop it name what is to be kept: rag index FOLDER --replace; or delete the index"
+    raise InputUnreadable(f"no document can be read in {where}{why}", hint=hint)
 
 
 def _seen(source: Source | Skipped) -> str:
@@ -283,9 +287,18 @@ def _hidden(skipped: list[Skipped], live: Live, readable: set[str]) -> list[Skip
 def _gone(live: Live, roots: list[Path], here: set[str], *, replace: bool) -> list[str]:
     """Documents of the index that are to leave it."""
     mine = {str(root) for root in roots}
+    below = {root for root in {file.root for file in live.values()} if not_there(root, roots)}
     return [
-        path for path, file in live.items() if path not in here and (replace or file.root in mine)
+        path
+        for path, file in live.items()
+        if path not in here and (replace or file.root in mine or file.root in below)
     ]
+
+
+def not_there(root: str, roots: list[Path]) -> bool:
+    """Whether a root, a file or a folder within one of these, is there no more."""
+    path = Path(root)
+    return any(other in path.parents and other.is_dir() for other in roots) and not path.exists()
 
 
 def _root_of(source: Source | Skipped, roots: list[Path]) -> str:

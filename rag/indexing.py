@@ -10,7 +10,7 @@ from dataclasses import replace as replace_
 from pathlib import Path
 
 from rag import dense, language, read, split
-from rag.changes import Changes, Live, compare, look, refuse_empty, refuse_mixture
+from rag.changes import Changes, Live, compare, look, not_there, refuse_empty, refuse_mixture
 from rag.database import is_index
 from rag.mending import mend
 from rag.records import Document, Embedder, Skipped
@@ -123,8 +123,9 @@ def _run(
 ) -> IndexReport:
     recipe = recipe_of(embedder_name, sandbox.limits)
     live = store.files()
-    roots = resolved(roots, live)
+    roots, away = resolved(roots, live)
     changes = _listed(roots, live, recipe, replace=replace, gitignore=gitignore)
+    changes.skipped += away
     # What a killed run with another embedder staged would be published with what this one stages.
     store.discard(c for c, made in store.contents(live=False).items() if made != recipe)
     has = {c for c, made in store.contents(live=True).items() if made == recipe}
@@ -153,7 +154,7 @@ def _run(
             staged.add(content)
     staging.flush()
     if not changes.files:
-        refuse_empty(roots, changes.skipped)
+        refuse_empty(roots, changes.skipped, changes.gone)
     wanted = {file.content for file in [*live.values(), *changes.files.values()]}
     store.discard(set(store.contents(live=False)) - wanted)
     new = {path: changes.files[path] for path in changes.added + changes.changed}
@@ -197,8 +198,9 @@ def preview_index(
         live = store.files() if store else {}
         recipe = recipe_of(embedder_name, limits)
         sandbox = stack.enter_context(Sandbox(limits))
-        roots = resolved(roots, live)
+        roots, away = resolved(roots, live)
         changes = _listed(roots, live, recipe, replace=replace, gitignore=gitignore)
+        changes.skipped += away
         stored = store.document_at if store else _no_document
         for _ in compare(
             changes, live, roots=roots, recipe=recipe, max_bytes=max_bytes, sandbox=sandbox,
@@ -206,7 +208,7 @@ def preview_index(
         ):  # fmt: skip
             pass
         if not changes.files:
-            refuse_empty(roots, changes.skipped)
+            refuse_empty(roots, changes.skipped, changes.gone)
         return replace_(
             _report(changes, live), dry_run=True, generation=store.generation if store else 0,
             counts=store.counts() if store else {},
@@ -275,8 +277,18 @@ def _near(store: Store, paths: list[str]) -> tuple[tuple[str, str, float], ...]:
     )
 
 
-def resolved(roots: list[Path], live: Live) -> list[Path]:
-    """The named roots, or those that the index has; links followed."""
+def resolved(roots: list[Path], live: Live) -> tuple[list[Path], list[Skipped]]:
+    """The named roots, or those that the index has; links followed. And which of these are away.
+
+    Where none is there, all are given, for whoever lists them to say so.
+    """
     if roots:
-        return [Path(os.path.realpath(root)) for root in roots]
-    return sorted({Path(file.root) for file in live.values()})
+        return [Path(os.path.realpath(root)) for root in roots], []
+    known = sorted({Path(file.root) for file in live.values()})
+    there = [root for root in known if root.exists()]
+    away = [
+        Skipped(str(root), "is away; what the index has from there stays (--replace drops it)")
+        for root in known
+        if there and root not in there and not not_there(str(root), there)
+    ]
+    return there or known, away

@@ -109,7 +109,12 @@ def _scope(session: Session, words: list[str], _width: int, _styled: bool) -> st
 def _save(session: Session, words: list[str], _width: int, _styled: bool) -> str:
     if len(words) != 1:
         raise UsageError("name one file", hint="/save talk.md, or /save talk.jsonl to go on later")
-    session.save(Path(words[0]).expanduser())
+    try:
+        session.save(Path(words[0]).expanduser())
+    except (RuntimeError, OSError, ValueError) as error:  # no such user, too long, no name at all
+        raise UsageError(
+            f"{printable(words[0])} cannot be written: {error}", hint="choose another name"
+        ) from error
     count = len(session.turns)
     return f"saved {count} turn{'s' * (count > 1)}: {printable(words[0])}"
 

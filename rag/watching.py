@@ -52,7 +52,9 @@ def watch_roots(
 
     while True:
         # Resolved as well, or what changes in the index would not be told from a document.
-        roots = resolved(named, {} if named else _files(folder))
+        roots, away = resolved(named, {} if named else _files(folder))
+        known = [*roots, *(Path(skip.path) for skip in away)]
+        there = [root.exists() for root in known]
         changes = watch(
             *[root for root in roots if os.access(root, os.R_OK)] or [folder],
             watch_filter=theirs,
@@ -64,7 +66,8 @@ def watch_roots(
             ignore_permission_denied=True,
         )
         for found in changes:
-            if not found and not owed:
+            came_or_went = [root.exists() for root in known] != there
+            if not (found or owed or came_or_went):
                 continue
             try:
                 report = run(named)
@@ -76,6 +79,8 @@ def watch_roots(
             failed = owed = False
             if report.added or report.changed or report.removed or report.moved:
                 yield report
+            if came_or_went:
+                break
 
 
 def _files(folder: Path) -> dict[str, IndexedFile]:

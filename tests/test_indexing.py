@@ -435,3 +435,44 @@ def test_small_documents_are_embedded_together(tmp_path: Path) -> None:
         nearest = vectors @ embedder.embed(texts).T
         assert store.documents()[int(nearest.argmax())] == document, "its own vectors"
     store.close()
+
+
+def test_what_is_gone_from_a_folder_leaves_the_index(tmp_path: Path, build: IndexBuilder) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    for file in (a / "one.txt", a / "two.txt", b / "three.txt"):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"What stands in {file.name} is short.")
+    build(a, b)
+    build(a / "two.txt")  # named by itself, it still lies in its folder
+    (a / "two.txt").unlink()
+    assert build(a).removed == ("two.txt",)
+    build(a / "one.txt")
+    (a / "four.txt").write_text("What stands in four.txt is short.")
+    build(a)
+    (a / "one.txt").unlink()
+    assert build().removed == ("one.txt",)
+    # A folder that is empty all at once may be a disk that is away.
+    (b / "three.txt").unlink()
+    with pytest.raises(InputUnreadable, match=r"stays \(1\)") as caught:
+        build(b)
+    assert "--replace" in caught.value.hint
+    assert build(a, replace=True).removed == ("three.txt",)
+
+
+def test_a_folder_that_is_away_keeps_no_other_from_being_refreshed(
+    tmp_path: Path, build: IndexBuilder
+) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    for file in (a / "one.txt", b / "two.txt"):
+        file.parent.mkdir()
+        file.write_text(f"What stands in {file.name} is short.")
+    build(a, b)
+    b.rename(tmp_path / "c")
+    (a / "three.txt").write_text("What stands in three.txt is short.")
+    report = build()
+    assert (report.added, report.removed) == (("three.txt",), ())
+    assert [skip.path for skip in report.skipped] == [str(b)]
+    assert report.counts["documents"] == 3
+    a.rename(tmp_path / "d")
+    with pytest.raises(InputUnreadable, match="no such file or folder"):
+        build()

@@ -364,6 +364,14 @@ def test_json_goes_on_from_the_answer_before_as_the_chat_does(
     assert second["stats"]["prompt_tokens"] == read
 
 
+def test_a_name_that_nothing_can_be_saved_under_ends_no_chat(shared_index: Path) -> None:
+    for name in ("~nosuchuser/x.md", f"{'x' * 300}.md", "x\0.md"):
+        done = piped(f"{FIRST}\n/save {name}\n/sources\n", shared_index)
+        assert done.exit_code == 0
+        assert "cannot be written" in done.stderr
+        assert "suspended" in done.stdout
+
+
 def test_broken_utf8_from_a_pipe(shared_index: Path, tmp_path: Path) -> None:
     import subprocess
     import sys
