@@ -119,7 +119,7 @@ def run(
     if request.report:
         evaluation.prepare_folder(request.report)
     store = open_index(Path(settings.index))
-    texts = evaluation.stored_texts(store)
+    texts = evaluation.StoredTexts(store)
     if request.retrieval:
         report = _retrieval(gold, store, texts, settings, open_engine, progress)
     else:

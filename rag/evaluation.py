@@ -38,19 +38,26 @@ Report = dict[str, Any]
 Flags = npt.NDArray[np.bool_]
 
 
-def stored_texts(store: Store) -> Texts:
-    """Path of a document to its stored text, None where it is not indexed."""
-    ids = {
-        path: document.id
-        for document in store.documents()
-        for path in (document.path, *document.also_in)
-    }
+class StoredTexts:
+    """The texts of an index by path, copies' too."""
 
-    @lru_cache(maxsize=64)
-    def text(path: str) -> str | None:
-        return store.text(ids[path]) if path in ids else None
+    def __init__(self, store: Store) -> None:
+        self._text = lru_cache(maxsize=64)(store.text)
+        self._documents = {
+            path: document
+            for document in store.documents()
+            for path in (document.path, *document.also_in)
+        }
 
-    return text
+    def __call__(self, path: str, /) -> str | None:
+        """The text of a document, None where it is not indexed."""
+        document = self._documents.get(path)
+        return self._text(document.id) if document else None
+
+    def first(self, path: str, /) -> str:
+        """The path under which the same text is found: a copy's is that of the first."""
+        document = self._documents.get(path)
+        return document.path if document else path
 
 
 # -- answers ------------------------------------------------------------------------------------

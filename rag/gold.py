@@ -10,14 +10,23 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rag.errors import InputUnreadable
 
-Texts = Callable[[str], str | None]
+
+class Texts(Protocol):
+    """The stored texts of documents by their paths, None where one is not indexed."""
+
+    def __call__(self, path: str, /) -> str | None:
+        """The text of a document."""
+
+    def first(self, path: str, /) -> str:
+        """The path under which the same text is found: a copy's is that of the first."""
+
+
 _COLUMNS = ("id", "question", "answer")
 _HINT = (
     'a line looks like {"id": "q1", "type": "fact", "question": "...", "answer": "...",'

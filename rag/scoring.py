@@ -17,17 +17,23 @@ Row = dict[str, Any]
 
 
 def score(question: GoldQuestion, answer: Row, *, spans: Sequence[GoldSpan], texts: Texts) -> Row:
-    """One row of the report."""
+    """One row of the report; a copy of a document counts as that document."""
     status = answer["status"]
-    gold_spans = [asdict(span) for span in spans]
-    citations = [_citation(c, gold_spans=gold_spans, texts=texts) for c in answer["citations"]]
+
+    def named(row: Row) -> Row:
+        return {**row, "document": texts.first(row["document"])}
+
+    gold_spans = [named(asdict(span)) for span in spans]
+    citations = [
+        _citation(named(c), gold_spans=gold_spans, texts=texts) for c in answer["citations"]
+    ]
     retrieved = [
         {
             **{key: passage[key] for key in ("document", "start", "end", "score")},
             "relevant": any(metrics.overlap(passage, span) for span in gold_spans),
             "text": (texts(passage["document"]) or "")[passage["start"] : passage["end"]][:_SHOWN],
         }
-        for passage in answer["retrieved"]
+        for passage in map(named, answer["retrieved"])
     ]
     asked = question.answer is not None and status is not None
     f1 = metrics.token_f1(answer["answer"], question.answer or "") if status == "answered" else 0.0

@@ -66,8 +66,9 @@ def show(
 
 
 def _find(name: str, documents: list[DocumentInfo]) -> DocumentInfo:
-    exact = [d for d in documents if d.path == name]
-    ending = [d for d in documents if d.path.endswith(f"/{name.removeprefix('./')}")]
+    end = f"/{name.removeprefix('./')}"
+    exact = [d for d in documents if name in (d.path, *d.also_in)]
+    ending = [d for d in documents if any(p.endswith(end) for p in (d.path, *d.also_in))]
     found = exact or ending
     if len(found) == 1:
         return found[0]

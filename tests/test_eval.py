@@ -337,3 +337,21 @@ def test_calibration_on_few_questions_is_called_noise(index: Path, tmp_path: Pat
     assert "at 0 it is 100%" in refused.exception.message
     assert "unanswerable refused" in refused.stdout, "the trade-off is shown all the same"
     assert not (tmp_path / "rag.toml").exists()
+
+
+def test_a_copy_counts_as_its_document(index: Path, tmp_path: Path, build: IndexBuilder) -> None:
+    gold = asked("q1")
+    write(tmp_path / "gold.jsonl", [gold])
+    write(tmp_path / "answers.jsonl", [reply(gold, "The audit found 12 faults")])
+    found = []
+    for copied in (False, True):
+        if copied:  # under a name that comes first, and is the one that is found and cited
+            (tmp_path / "docs" / "0.txt").write_text(DOCUMENT)
+            build(tmp_path / "docs")
+        for how in (["--answers", "answers.jsonl"], ["--retrieval"]):
+            report = evaluated("gold.jsonl", *how, "--index", str(index))
+            found.append({name: one and one["value"] for name, one in report["metrics"].items()})
+    before, after = found[:2], found[2:]
+    assert before == after
+    assert before[0]["citation.precision"] == before[0]["citation.recall"] == 1
+    assert before[1]["retrieval.recall@1"] == 1

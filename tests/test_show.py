@@ -55,3 +55,8 @@ def test_a_document_is_named_by_its_path_or_the_end_of_it() -> None:
     with pytest.raises(IndexUnusable) as missing:
         _find("Y", documents)
     assert missing.value.hint == "there is y.md"
+
+
+def test_a_document_is_named_by_a_path_of_its_copies_too() -> None:
+    known = [DocumentInfo(1, "0.txt", "", "", "", also_in=("reports/a.txt",))]
+    assert _find("reports/a.txt", known) == _find("a.txt", known) == _find("0.txt", known)
