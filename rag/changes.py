@@ -286,19 +286,16 @@ def _hidden(skipped: list[Skipped], live: Live, readable: set[str]) -> list[Skip
 
 def _gone(live: Live, roots: list[Path], here: set[str], *, replace: bool) -> list[str]:
     """Documents of the index that are to leave it."""
-    mine = {str(root) for root in roots}
-    below = {root for root in {file.root for file in live.values()} if not_there(root, roots)}
+    known = {file.root for file in live.values()}
+    mine = {root for root in known if Path(root) in roots or gone_from(Path(root), roots)}
     return [
-        path
-        for path, file in live.items()
-        if path not in here and (replace or file.root in mine or file.root in below)
+        path for path, file in live.items() if path not in here and (replace or file.root in mine)
     ]
 
 
-def not_there(root: str, roots: list[Path]) -> bool:
-    """Whether a root, a file or a folder within one of these, is there no more."""
-    path = Path(root)
-    return any(other in path.parents and other.is_dir() for other in roots) and not path.exists()
+def gone_from(root: Path, roots: list[Path]) -> bool:
+    """Whether a root of the index, a file or a folder within one of these, is there no more."""
+    return any(other in root.parents and other.is_dir() for other in roots) and not root.exists()
 
 
 def _root_of(source: Source | Skipped, roots: list[Path]) -> str:

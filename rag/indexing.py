@@ -10,7 +10,7 @@ from dataclasses import replace as replace_
 from pathlib import Path
 
 from rag import dense, language, read, split
-from rag.changes import Changes, Live, compare, look, not_there, refuse_empty, refuse_mixture
+from rag.changes import Changes, Live, compare, gone_from, look, refuse_empty, refuse_mixture
 from rag.database import is_index
 from rag.mending import mend
 from rag.records import Document, Embedder, Skipped
@@ -123,9 +123,7 @@ def _run(
 ) -> IndexReport:
     recipe = recipe_of(embedder_name, sandbox.limits)
     live = store.files()
-    roots, away = resolved(roots, live)
-    changes = _listed(roots, live, recipe, replace=replace, gitignore=gitignore)
-    changes.skipped += away
+    roots, changes = _listed(roots, live, recipe, replace=replace, gitignore=gitignore)
     # What a killed run with another embedder staged would be published with what this one stages.
     store.discard(c for c, made in store.contents(live=False).items() if made != recipe)
     has = {c for c, made in store.contents(live=True).items() if made == recipe}
@@ -198,9 +196,7 @@ def preview_index(
         live = store.files() if store else {}
         recipe = recipe_of(embedder_name, limits)
         sandbox = stack.enter_context(Sandbox(limits))
-        roots, away = resolved(roots, live)
-        changes = _listed(roots, live, recipe, replace=replace, gitignore=gitignore)
-        changes.skipped += away
+        roots, changes = _listed(roots, live, recipe, replace=replace, gitignore=gitignore)
         stored = store.document_at if store else _no_document
         for _ in compare(
             changes, live, roots=roots, recipe=recipe, max_bytes=max_bytes, sandbox=sandbox,
@@ -216,12 +212,24 @@ def preview_index(
 
 
 def _listed(
-    roots: list[Path], live: Live, recipe: str, *, replace: bool, gitignore: bool
-) -> Changes:
-    """What there is to look at, where all of it would be in one vector space."""
+    named: list[Path], live: Live, recipe: str, *, replace: bool, gitignore: bool
+) -> tuple[list[Path], Changes]:
+    """The roots, and what there is to look at, where all of it would be in one vector space.
+
+    A root that nobody named and that is away keeps no other from being looked at, but where what is
+    not found is to be dropped.
+    """
+    known = resolved(named, live)
+    there = [root for root in known if root.exists()]
+    roots = known if named or replace else there or known
     changes = look(roots, live, replace=replace, gitignore=gitignore)
     refuse_mixture(live, recipe, {s.path for s in changes.inputs}.union(changes.gone))
-    return changes
+    changes.skipped += [
+        Skipped(str(root), "is away; what the index has from there stays (--replace drops it)")
+        for root in known
+        if root not in roots and not gone_from(root, roots)
+    ]
+    return roots, changes
 
 
 def _no_document(path: str) -> Document:
@@ -258,7 +266,7 @@ def _report(changes: Changes, live: Live) -> IndexReport:
 
 
 def _copies(store: Store) -> tuple[tuple[str, ...], ...]:
-    return tuple((d.path, *d.also_in) for d in store.documents() if d.also_in)
+    return tuple(d.paths for d in store.documents() if d.also_in)
 
 
 def _near(store: Store, paths: list[str]) -> tuple[tuple[str, str, float], ...]:
@@ -267,7 +275,7 @@ def _near(store: Store, paths: list[str]) -> tuple[tuple[str, str, float], ...]:
         return ()
     names = {document.id: document for document in store.documents()}
     wanted = set(paths)
-    new = [d.id for d in names.values() if not wanted.isdisjoint((d.path, *d.also_in))]
+    new = [d.id for d in names.values() if not wanted.isdisjoint(d.paths)]
     pairs = near(store, new if len(new) <= _EACH else None)
     mine = set(new)
     return tuple(
@@ -277,18 +285,8 @@ def _near(store: Store, paths: list[str]) -> tuple[tuple[str, str, float], ...]:
     )
 
 
-def resolved(roots: list[Path], live: Live) -> tuple[list[Path], list[Skipped]]:
-    """The named roots, or those that the index has; links followed. And which of these are away.
-
-    Where none is there, all are given, for whoever lists them to say so.
-    """
+def resolved(roots: list[Path], live: Live) -> list[Path]:
+    """The named roots, or those that the index has; links followed."""
     if roots:
-        return [Path(os.path.realpath(root)) for root in roots], []
-    known = sorted({Path(file.root) for file in live.values()})
-    there = [root for root in known if root.exists()]
-    away = [
-        Skipped(str(root), "is away; what the index has from there stays (--replace drops it)")
-        for root in known
-        if there and root not in there and not not_there(str(root), there)
-    ]
-    return there or known, away
+        return [Path(os.path.realpath(root)) for root in roots]
+    return sorted({Path(file.root) for file in live.values()})

@@ -131,6 +131,11 @@ class DocumentInfo:
     language: str = ""
     format: str = ""
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every path under which its text was found, the one that is cited first."""
+        return (self.path, *self.also_in)
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -174,8 +179,8 @@ class Evidence:
         lead: The sentence that this one leans on, mostly the one before; else None.
         passage_id: The passage that brought it in.
         context: That passage under its heading, as a reader sees it: who "he" may be.
-        section: What stands over it (author, headings) and has something of the question that it
-            lacks.
+        section: What stands over it (author, title, headings) and has something of the question
+            that it lacks.
         score: Selection score; larger is better, comparable within one question only.
         cosine: Similarity to the question, -1 to 1.
     """

@@ -52,9 +52,8 @@ def watch_roots(
 
     while True:
         # Resolved as well, or what changes in the index would not be told from a document.
-        roots, away = resolved(named, {} if named else _files(folder))
-        known = [*roots, *(Path(skip.path) for skip in away)]
-        there = [root.exists() for root in known]
+        roots = resolved(named, {} if named else _files(folder))
+        there = [root.exists() for root in roots]
         changes = watch(
             *[root for root in roots if os.access(root, os.R_OK)] or [folder],
             watch_filter=theirs,
@@ -66,7 +65,7 @@ def watch_roots(
             ignore_permission_denied=True,
         )
         for found in changes:
-            came_or_went = [root.exists() for root in known] != there
+            came_or_went = [root.exists() for root in roots] != there
             if not (found or owed or came_or_went):
                 continue
             try:

@@ -473,6 +473,8 @@ def test_a_folder_that_is_away_keeps_no_other_from_being_refreshed(
     assert (report.added, report.removed) == (("three.txt",), ())
     assert [skip.path for skip in report.skipped] == [str(b)]
     assert report.counts["documents"] == 3
+    with pytest.raises(InputUnreadable, match="no such file or folder"):
+        build(replace=True)  # that would drop what is only away
     a.rename(tmp_path / "d")
     with pytest.raises(InputUnreadable, match="no such file or folder"):
         build()
