@@ -33,7 +33,7 @@ from rag import dense, lexical
 from rag.config import load
 from rag.describe import Description
 from rag.indexing import build_index, recipe_of
-from rag.opening import Consent, load_embedder
+from rag.opening import Consent, embedder_name, load_embedder
 from rag.records import Document, Embedder, FloatMatrix, Passage, Sentence
 from rag.retrieve import Query, fuse, retrieve
 from rag.sandbox import DEFAULT_LIMITS
@@ -47,7 +47,8 @@ PER_DOCUMENT = 100
 WORDS = 30  # a sentence's; two sentences make a passage
 _VOCABULARY = 200_000
 _POOL = 100
-EMBEDDER = load().embedder
+SETTINGS = load()
+EMBEDDER = embedder_name(SETTINGS)
 RECIPE = recipe_of(EMBEDDER, DEFAULT_LIMITS)
 INSTALLED = Consent(lambda *_: False, lambda *_: None, lambda _: None)
 T = TypeVar("T")
@@ -118,13 +119,17 @@ def build(folder: Path, passages: int) -> dict[str, Any]:
 
 
 class Timed:
-    """An embedder that knows what it took: to open, to count tokens and to embed."""
+    """The embedder of the settings, which knows what it took: to open, to count and to embed."""
 
-    def __init__(self, open_embedder: Callable[[], Embedder]) -> None:
+    def __init__(self) -> None:
         self.cpu = self.wall = 0.0
-        self._inner = self._timed(open_embedder)
+
+    def open(self) -> Embedder:
+        """Load the model."""
+        self._inner = self._timed(lambda: load_embedder(SETTINGS, INSTALLED))
         self.name, self.dimension = self._inner.name, self._inner.dimension
         self.max_tokens = self._inner.max_tokens
+        return self
 
     def count(self, text: str) -> int:
         """As the embedder does."""
@@ -146,12 +151,7 @@ class Timed:
 def add_one(folder: Path) -> dict[str, Any]:
     """Add one document, in a process of its own."""
     found: dict[str, Any] = {}
-    opened: list[Timed] = []
-
-    def embedder() -> Timed:
-        opened.append(Timed(lambda: load_embedder(load(), INSTALLED)))
-        return opened[-1]
-
+    embedder = Timed()
     with tempfile.TemporaryDirectory() as docs:
         with contextlib.closing(open_index(folder)) as store:
             there = store.document_count()
@@ -159,13 +159,13 @@ def add_one(folder: Path) -> dict[str, Any]:
         (Path(docs) / read.path).write_text(read.text, encoding="utf-8")
         with timed(found, "add one"):
             report = build_index(
-                [Path(docs)], folder=folder, open_embedder=embedder,
+                [Path(docs)], folder=folder, open_embedder=embedder.open,
                 embedder_name=EMBEDDER, max_bytes=10**6,
             )  # fmt: skip
     if len(report.added) != 1 or report.mended:
         raise SystemExit(f"not added: {report}")
-    found["add one cpu s"] = round(found["add one cpu s"] - opened[0].cpu, 2)
-    found["add one wall s"] = round(found["add one wall s"] - opened[0].wall, 2)
+    found["add one cpu s"] = round(found["add one cpu s"] - embedder.cpu, 2)
+    found["add one wall s"] = round(found["add one wall s"] - embedder.wall, 2)
     found["add one peak MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return found
 

@@ -408,10 +408,11 @@ class Engine:
             prompt.question, evidence, store=self.store, embedder=self.embedder,
             threshold=self.limits.support_threshold,
         )  # fmt: skip
+        over = {item.section for item in evidence}
         said: list[str] = []
         supported: list[tuple[str, Support]] = []
         for sentence in sentences:
-            text = claim_text(sentence, over={item.section for item in evidence})
+            text = claim_text(sentence, over=over)
             text = without_false_yes(text, question)
             if not text or text in said:
                 break

@@ -89,7 +89,7 @@ def is_condition(text: str) -> bool:
 def known(document: DocumentInfo, field: str) -> list[str]:
     """The values that a document has of a field; of dates those alone that can be compared."""
     if field == "path":
-        return [document.path, *document.also_in]
+        return list(document.paths)
     value = str(getattr(document, field))
     if field == "date":
         begins = _DATE.match(value)

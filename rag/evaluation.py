@@ -43,11 +43,7 @@ class StoredTexts:
 
     def __init__(self, store: Store) -> None:
         self._text = lru_cache(maxsize=64)(store.text)
-        self._documents = {
-            path: document
-            for document in store.documents()
-            for path in (document.path, *document.also_in)
-        }
+        self._documents = {path: d for d in store.documents() for path in d.paths}
 
     def __call__(self, path: str, /) -> str | None:
         """The text of a document, None where it is not indexed."""

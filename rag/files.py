@@ -112,9 +112,10 @@ def held_by(file: int, read_pid: Callable[[], str]) -> str:
     """
     until = time.monotonic() + _WAIT
     while not hold(file):
-        pid = read_pid()
-        if _runs(pid) or time.monotonic() > until:
-            return f"process {pid}" if _runs(pid) else "another process"
+        if _runs(pid := read_pid()):
+            return f"process {pid}"
+        if time.monotonic() > until:
+            return "another process"
         time.sleep(0.005)
     return ""
 

@@ -87,7 +87,7 @@ def _matched(globs: Sequence[str], documents: Sequence[DocumentInfo]) -> set[int
         matched = {
             document.id
             for document in documents
-            for path in (document.path, *document.also_in)
+            for path in document.paths
             if path == glob or spec.match_file(path)
         }
         if not matched:

@@ -67,8 +67,8 @@ def show(
 
 def _find(name: str, documents: list[DocumentInfo]) -> DocumentInfo:
     end = f"/{name.removeprefix('./')}"
-    exact = [d for d in documents if name in (d.path, *d.also_in)]
-    ending = [d for d in documents if any(p.endswith(end) for p in (d.path, *d.also_in))]
+    exact = [d for d in documents if name in d.paths]
+    ending = [d for d in documents if any(path.endswith(end) for path in d.paths)]
     found = exact or ending
     if len(found) == 1:
         return found[0]

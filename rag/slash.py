@@ -69,7 +69,7 @@ def _open(session: Session, words: list[str], width: int, styled: bool) -> str:
 def _paragraph(session: Session, citation: Citation, *, width: int, styled: bool) -> str:
     """A quote within its paragraph, from the stored text."""
     store = session.engine.store
-    ids = {path: d.id for d in store.documents() for path in (d.path, *d.also_in)}
+    ids = {path: d.id for d in store.documents() for path in d.paths}
     text = store.text(ids[citation.document]) if citation.document in ids else ""
     if text[citation.start : citation.end] != citation.quote:
         raise IndexUnusable(

@@ -17,7 +17,7 @@ class Span:
         end: Offset behind its last.
         clean: The text as a reader sees it.
         context: What stands around it.
-        section: Its author and headings, where they were shown with it.
+        section: Its author, title and headings, where they were shown with it.
     """
 
     document: DocumentInfo
