@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from rag import calibrate, evaluation, judging, scoreboard
-from rag.answering import NOT_ASKED, Engine
+from rag.answering import Engine
+from rag.claims import NOT_ASKED
 from rag.compare import Bound, check_gate, compare, read_gate
 from rag.config import CONFIG_FILE, Settings
 from rag.errors import RagError, UsageError

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rag import __version__, models
-from rag.answering import Engine, Limits
+from rag.answering import Engine
+from rag.claims import Limits
 from rag.compose import prompts_digest
 from rag.config import Settings
 from rag.dense import open_dense

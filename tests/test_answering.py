@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import SEEDS
 
-from rag.answering import REFUSAL, Engine, Limits
+from rag.answering import REFUSAL, Engine
+from rag.claims import Limits
 from rag.dense import open_dense
 from rag.embed import HashEmbedder
 from rag.errors import UsageError

@@ -87,13 +87,15 @@ MAY_IMPORT = {
     "parts": "words",
     "answerability": "",
     "said": "records words store citing spans verify",
-    "answering": "records words store dense scope retrieve evidence compose spans verify asked"
-    " citing parts hops said answerability",
+    "claims": "records store retrieve evidence compose spans verify asked citing said"
+    " answerability",
+    "answering": "records words store dense scope retrieve evidence compose spans citing parts hops"
+    " said claims",
     # what the commands share
     "leaning": "words",
     "followup": "records words compose leaning",
     "opening": "__init__ records errors config models fetch ocr sandbox embed store dense scope"
-    " compose generate answering",
+    " compose generate claims answering",
     "doctor": "records errors config models store writing similar soundness generate opening",
     "render": "records terminal clean indexing answering doctor",
     # many questions
@@ -117,8 +119,8 @@ MAY_IMPORT = {
     "report_rows": "",
     "report_figures": "plots report_rows",
     "report": "errors terminal files plots report_rows report_figures",
-    "evalrun": "errors config store answering gold judges judging evaluation compare calibrate"
-    " scoreboard report opening",
+    "evalrun": "errors config store claims answering gold judges judging evaluation compare"
+    " calibrate scoreboard report opening",
     # the command line
     "console": "terminal opening",
     "flags": "config",

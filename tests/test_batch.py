@@ -23,8 +23,9 @@ from command import QUIET, environment, invoke
 from conftest import SEEDS, IndexBuilder
 from schemas import ANSWER, BATCH, check
 
-from rag.answering import Engine, Limits
+from rag.answering import Engine
 from rag.batch import run_batch
+from rag.claims import Limits
 from rag.console import _Pace, duration
 from rag.dense import open_dense
 from rag.embed import HashEmbedder

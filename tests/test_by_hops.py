@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rag.answering import REFUSAL, Engine, Limits
+from rag.answering import REFUSAL, Engine
 from rag.asked import of_another
+from rag.claims import Limits
 from rag.dense import open_dense
 from rag.embed import HashEmbedder
 from rag.extractive import ExtractiveGenerator

@@ -20,7 +20,8 @@ SLOW = """
 import sys, time
 from pathlib import Path
 from rag import chat
-from rag.answering import Engine, Limits
+from rag.answering import Engine
+from rag.claims import Limits
 from rag.dense import open_dense
 from rag.embed import HashEmbedder
 from rag.extractive import ExtractiveGenerator

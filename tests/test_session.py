@@ -15,8 +15,9 @@ from conftest import SEEDS, IndexBuilder
 from schemas import ANSWER, check
 
 from rag import slash
-from rag.answering import Before, Engine, Limits
+from rag.answering import Before, Engine
 from rag.chat import Manner, converse
+from rag.claims import Limits
 from rag.dense import open_dense
 from rag.embed import HashEmbedder
 from rag.errors import IndexBusy, IndexUnusable, OutOfResources, UsageError
