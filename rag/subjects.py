@@ -164,4 +164,6 @@ def stranger(claim: str, cited: list[Span], question: str) -> set[str]:
         return set()
     if _SOMEBODY.search(told_of):
         return set()
-    return of if names(told_of, first=True) & known else set()
+    # A word that the claim writes small is no name: "Production of data: $20 an account".
+    plain = set(terms(" ".join(re.findall(r"\b[^\W\d_A-Z][\w’'-]*", claim))))
+    return of if (names(told_of, first=True) & known) - plain else set()

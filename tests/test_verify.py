@@ -234,6 +234,8 @@ def test_a_lead_can_be_cited_and_nothing_is_offered_twice() -> None:
         ("When did Brussels open it?", "Brussels opened it in March", True),
         ("In which city did Russia and China sign it?", "Russia and China signed it", False),
         ("In which city did Russia and China sign it?", "They signed it in Moscow", True),
+        ("Who is Acme's Data Protection Officer?", "It is the DPO", False),
+        ("Who is Acme's Data Protection Officer?", "It is IBM", True),
         ("What will Blinken count on when competing?", "Innovation", True),
         ("Why was it closed?", "Because of cracks", True),
         ("How did Norway's envoy respond to Oda's plan?", "Oda pressed Norway's envoy", False),
@@ -293,6 +295,22 @@ def test_what_is_said_of_one_is_no_support_for_another(claim: str, text: str) ->
 def test_the_same_one_by_another_name_is_no_stranger(claim: str, text: str) -> None:
     question = "What did Trump, Oda, the President, China and the Lithuanian ministers do?"
     assert "does not say this of" not in judge(claim, text, question=question).reason
+
+
+def test_what_a_claim_writes_small_names_nobody() -> None:
+    text = "Production of data for more than 5 accounts: $20 per account"
+    claim = "Oda charges $20 per account for the production of data for more than 5 accounts"
+    span = Span(DOCUMENT, 0, len(text), text, f"Costs; Production of data: free; {text}")
+    found = support(
+        claim,
+        [span],
+        question="What does Oda charge per account?",
+        claim_vector=HashEmbedder().embed([claim])[0],
+        span_vectors=HashEmbedder().embed([text]),
+        rarity={},
+        threshold=0.5,
+    )
+    assert "does not say this of" not in found.reason
 
 
 def test_whoever_is_quoted_says_all_of_the_quotation() -> None:
