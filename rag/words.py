@@ -196,7 +196,11 @@ _SAME = {
     "western": "west", "eastern": "east", "northern": "north", "southern": "south",
 }  # fmt: skip
 _SUBJECT = re.compile(
-    r"[\"'“‘(]*(?:(?:According to|In|On|By|At) [^,]{2,60}, )?(?:The |An? )?"
+    r"[\"'“‘(]*(?:(?:According to|In|On|By|At|After|Before|Since|During|Under|From|As) [^,]{2,60}, "
+    r"|(?:In|By|Since) (?:[^\W\d_]{3,9} )?\d{4},? "
+    r"|(?:Yes|No|However|Moreover|Meanwhile|Instead|Therefore|Thus|Hence|Still|Then|Today|Now|Later"
+    r"|Indeed|Finally|Recently|Also|Similarly|Nevertheless|Furthermore|Additionally), ?)*"
+    r"(?:[Tt]he |[Aa]n? )?"
     r"(?P<name>(?:[^\W\d_]*[A-ZÀ-ÖØ-Þ][\w.-]*)(?:(?: (?:of|de|von|van|and|the|al|bin|der|la))*"
     r" [A-ZÀ-ÖØ-Þ][\w.-]*)*)"
 )

@@ -267,6 +267,8 @@ TRUMP = "On the matter of spending, Trump told the members to reach two percent 
          " sides, exchanged letters that they signed."),
         ("Oda says the closure is a betrayal", "“The closure is a betrayal,” said Anna Berg."),
         ("Blinken lifted the old sanctions", "Trump lifted the old sanctions on Blinken in May."),
+        ("Yes, Blinken lifted the old sanctions", "Today, Trump lifted the old sanctions in May."),
+        ("In 2021 Blinken lifted the sanctions", "In May 2021, Trump lifted the sanctions."),
         ("Oda said the closure was a betrayal", "Xi said after meeting Oda that the closure was a"
          " betrayal."),
     ],
