@@ -11,7 +11,7 @@ import math
 
 _BIAS, _STATED, _JUDGED, _FLUENT = -1.1, 1.0, 0.5, 2.0
 SUREST = 3.0  # log odds that the judge of finished claims hardly ever exceeds
-UNSUREST = -1.0  # and seldom falls below: of 77 claims 3, each of which was withheld anyway
+UNSUREST = -0.5  # and seldom falls below where the others are sure of it (docs/experiments.md)
 # The judge withheld right answers to parts of a question: it is not asked about them. What it would
 # have to say leaves the decision to the other two.
 NEUTRAL = 2.2

@@ -62,9 +62,8 @@ def out_of_kind(question: str, claim: str) -> str:
     if _NAME.search(question):
         # "The Data Protection Officer is the DPO" names nobody.
         initials = "".join(re.findall(r"\b[A-Z]", question)).lower()
-        given = set(terms(question)) | {n for n in names(claim, first=True) if n in initials}
-        new_names = names(claim, first=True) - given
-        return "" if new_names else "it gives no name, and one was asked for"
+        new_names = {name for name in names(claim, first=True) if name not in initials}
+        return "" if new_names - set(terms(question)) else "it gives no name, and one was asked for"
     return ""
 
 
@@ -105,3 +104,22 @@ def of_another_time(question: str, claim: str, cited: tuple[Span, ...]) -> str:
     known = " ".join(f"{s.clean} {s.document.title}" for s in cited)
     missing = {term for term in taken if not named({term}, known)}
     return "the cited text speaks of another time" if 3 * len(missing) > len(taken) else ""
+
+
+_IN_YEAR = re.compile(r"\b(?:in|for|of|during|by the end of) (?:[A-Z]\w+ )?((?:1[5-9]|20)\d\d)\b")
+_YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
+
+
+def of_another_year(question: str, cited: tuple[Span, ...]) -> str:
+    """Why texts that are of another year than a question asks for cannot answer it, or "".
+
+    What has no year of its own may be of any; one that stands around it will do.
+    """
+    asked = set(_IN_YEAR.findall(question))
+    said = set(_YEAR.findall(cited[0].clean)) if cited else set()
+    if not asked or not said:
+        return ""
+    whole = " ".join(
+        f"{s.clean} {s.context} {s.section} {s.document.title} {s.document.date}" for s in cited
+    )
+    return "" if asked & set(_YEAR.findall(whole)) else "the cited text is of another year"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from rag.answerability import NEUTRAL, SUREST, UNSUREST, probability
-from rag.asked import of_another, of_another_time, out_of_kind
+from rag.asked import of_another, of_another_time, of_another_year, out_of_kind
 from rag.citing import claim_text, without_false_yes, without_given_time
 from rag.compose import ANSWER_OPENING, JUDGEMENT, NO, YES, compose, compose_judgement
 from rag.evidence import other_side
@@ -169,6 +169,7 @@ class ClaimWriter:
                 support_ = replace(support_, reason=support_.reason or another)
             if not supported and not support_.reason:
                 another = "" if several else of_another(question, support_.spans)
+                another = another or of_another_year(question, support_.spans)
                 support_ = replace(support_, reason=out_of_kind(question, text) or another)
             said.append(text)
             if not support_.reason:

@@ -6,7 +6,17 @@ import re
 from collections.abc import Iterator
 
 from rag.spans import Span
-from rag.words import STOPWORDS, named, names, open_quotation, passive, stem, subject, terms
+from rag.words import (
+    STOPWORDS,
+    named,
+    names,
+    open_quotation,
+    passive,
+    stem,
+    subject,
+    terms,
+    tokens,
+)
 
 _LEADS_IN = 200  # code points before a quotation that may name its speaker
 _OPENING_WORDS = 8  # where the subject of a sentence stands
@@ -131,6 +141,41 @@ def _done_by_another(of: set[str], does: str, claim: str, text: str, known: set[
     )
 
 
+_THAN = re.compile(
+    rf"\bthan (?:(?:in|of|that|those|those of|that of) )?(?:[Tt]he |[Aa]ny )?{_PHRASE.pattern}"
+)
+
+
+def _only_compared(of: set[str], claim: str, text: str) -> bool:
+    """Whether a text names somebody only to say that another has more or less than they."""
+    left = _THAN.sub("than", text)
+    return named(of, text) and not named(of, left) and not re.search(r"\bthan\b", claim)
+
+
+_DOES = re.compile(
+    r"\b(?P<who>we|you)(?:['’](?:ll|ve|re|d))? (?:(?:may|must|can|cannot|will|would|should|shall"
+    r"|might|could|have|has|are|do|don['’]t|won['’]t|not|also|only|always|never|usually|then) )*"
+    r"(?P<does>[a-z]{3,})",
+    re.IGNORECASE,
+)
+
+
+def exchanged(claim: str, text: str, question: str) -> bool:
+    """Whether "you" do in a claim what "we" do in its text, or the other way round.
+
+    Who asks "May we ...?" is the "you" of the text, and may be answered as "we".
+    """
+    who_asks = set(tokens(question)) & {"we", "our", "us"}
+    doers: dict[str, set[str]] = {}
+    for match in _DOES.finditer(text):
+        doers.setdefault(stem(match["does"]), set()).add(match["who"].lower())
+    return any(
+        match["who"].lower() not in doers.get(stem(match["does"]), {match["who"].lower()})
+        for match in _DOES.finditer(claim)
+        if not (who_asks and match["who"].lower() == "we")
+    )
+
+
 def _quoted(span: Span) -> str:
     """What stands before the quotation that a text is in the midst of, or ""."""
     before = span.context[: max(span.context.find(span.clean), 0)]
@@ -153,6 +198,8 @@ def stranger(claim: str, cited: list[Span], question: str) -> set[str]:
     )
     of, does = subject(claim, known)
     of -= _ROLES
+    if of and _only_compared(of, claim, main.clean):
+        return of
     if of and _done_by_another(of, does, claim, main.clean, known):
         return of
     if not of or named(of, f"{main.clean} {main.document.author}"):

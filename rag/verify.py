@@ -12,7 +12,10 @@ text in a document or a question can talk its way past them:
     described  whom the claim describes as its question does, the cited text names
     more       it says something that the question does not, most of it out of one text
     columns    a figure of a table stands in the column that is named with it
-    reasons    a text that gives a reason speaks of what the claim explains by it
+    reasons    a text that gives a reason speaks of what the claim explains by it, and does not say
+               "although"
+    units      what a figure counts, years or percent, the cited text counts too
+    persons    "we" and "you" do in the claim what they do in the text
     negation   a claim that denies something needs a text that does, and the other way round
     words      the claim's words, weighted by rarity, are covered by the cited text
     meaning    the claim and the cited text lie close together (cosine of sentence vectors)
@@ -31,7 +34,7 @@ from rag.columns import of_another_column
 from rag.hops import repeated
 from rag.records import FloatMatrix
 from rag.spans import Span, around
-from rag.subjects import misplaced, stranger, unmentioned
+from rag.subjects import exchanged, misplaced, stranger, unmentioned
 from rag.words import (
     denied,
     figures,
@@ -207,6 +210,12 @@ def _fault(claim: str, cited: list[Span], question: str, signals: Signals) -> st
         return "it says nothing that the question does not"
     if _unexplained(claim, cited):
         return "the text that gives the reason does not speak of what it explains"
+    if _conceded(claim, text := " ".join(span.clean for span in cited)):
+        return "the text says so in spite of the reason that is given"
+    if unit := _other_unit(claim, text):
+        return f"the cited text counts no {unit}"
+    if exchanged(claim, text, question):
+        return "it says of one of us what the text says of the other"
     # Like a figure, a description belongs to the text that says the rest.
     known = f"{around(cited[0], cited)} {cited[0].document.title} {cited[0].section}"
     described = {n for n in repeated(question, claim) if not named({n}, known)}
@@ -279,3 +288,44 @@ def _unexplained(claim: str, cited: list[Span]) -> bool:
     texts = [set(terms(around(span, cited))) for span in cited]
     reason = max(texts, key=lambda text: len(text & why))
     return len(what) >= _FEW and len(what & reason) < _EXPLAINED * len(what)
+
+
+_ALTHOUGH = re.compile(
+    r"\b(?:although|though|even if|despite|in spite of|notwithstanding)\b(?P<what>[^,.;]{8,200})",
+    re.IGNORECASE,
+)
+_CAUSE = re.compile(
+    r"\b(?:because|due to|owing to|thanks to|as a result|reasons?)\b", re.IGNORECASE
+)
+
+
+def _conceded(claim: str, text: str) -> bool:
+    """Whether a claim gives as the reason what its text grants: "Although Oda shares this, ..."."""
+    because = _BECAUSE.search(claim)
+    why = set(terms(claim[because.end() :])) if because else set()
+    granted = (m["what"] for m in _ALTHOUGH.finditer(text) if not _CAUSE.search(m["what"]))
+    return bool(why) and any(
+        len(why & set(terms(what))) >= _EXPLAINED * len(why) for what in granted
+    )
+
+
+_COUNTED = re.compile(
+    r"(?:\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|dozen|hundred|thousand))"
+    r"[ -](?P<unit>year|month|week|day|hour|minute|percent|per cent|kilomet(?:re|er)|mile)s?\b"
+    r"|\d ?(?P<sign>%)",
+    re.IGNORECASE,
+)
+_ALSO_CALLED = {
+    "year": r"year|annual|\bp\.a\.|decade|centur", "month": "month", "week": "week|fortnight",
+    "day": "day|daily", "hour": r"hour|\d ?h\b", "minute": r"\bmin", "mile": r"\bmi(?:le|\b)",
+    "percent": "%|per ?cent", "per cent": "%|per ?cent", "%": "%|per ?cent",
+    "kilometre": r"\bk(?:m\b|ilo)", "kilometer": r"\bk(?:m\b|ilo)",
+}  # fmt: skip
+
+
+def _other_unit(claim: str, text: str) -> str:
+    """The unit that a claim counts in and its text never does: "one to two years" of young."""
+    units = ((m["unit"] or m["sign"]).lower() for m in _COUNTED.finditer(claim))
+    return next(
+        (unit for unit in units if not re.search(_ALSO_CALLED[unit], text, re.IGNORECASE)), ""
+    )

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from rag.asked import of_another_time, out_of_kind
+from rag.asked import of_another_time, of_another_year, out_of_kind
 from rag.embed import HashEmbedder
 from rag.records import DocumentInfo, Evidence, Sentence
 from rag.spans import Span, spans_of
@@ -435,3 +435,59 @@ def test_a_text_of_another_time_must_say_the_rest(question: str, claim: str, fau
     text = "In 2020, after seven years of talks, Brussels signed a treaty on investment."
     cited = (Span(DOCUMENT, 0, len(text), text),)
     assert bool(of_another_time(question, claim, cited)) == fault
+
+
+@pytest.mark.parametrize(
+    ("claim", "text", "reason"),
+    [
+        ("The EU trades with China because it shares its concerns", "Although the EU shares its"
+         " concerns, the EU trades with China.", "in spite of"),
+        ("The deal stalled because of political tensions", "Although the deal stalled due to"
+         " political tensions, it shows good will.", ""),
+        ("The bridge was closed because of cracks in two cables", "Despite protests the bridge"
+         " was closed because of cracks in two cables.", ""),
+        ("The young are carried for one to two years", "The young are carried; litters are of one"
+         " or two young.", "counts no year"),
+        ("The loan runs for two years", "The loan is a two-year one, and runs.", ""),
+        ("Profits fell by 20 percent", "Profits fell by 20%.", ""),
+        ("It costs 4.5% a year", "It costs 4.5 per cent p.a.", ""),
+        ("The United States emits a quarter of the carbon", "China emits a quarter of the carbon,"
+         " more than the United States.", "does not say this of"),
+        ("China emits more carbon than the United States", "China emits a quarter of the carbon,"
+         " more than the United States.", ""),
+        ("The United States emits less carbon than China", "China emits more carbon than the United"
+         " States.", ""),
+        ("After a warning you will decide to part ways", "After a warning we'll decide to part"
+         " ways.", "one of us"),
+        ("After a warning we'll decide to part ways", "After a warning we'll decide to part ways.",
+         ""),
+        ("You must return the laptop, and we pay for it", "You must return the laptop, and we will"
+         " pay for it.", ""),
+    ],
+)  # fmt: skip
+def test_a_small_change_of_words_is_another_claim(claim: str, text: str, reason: str) -> None:
+    found = judge(claim, text, question="What did China, the EU and the United States do, and why?")
+    assert (reason in found.reason) if reason else not found.reason, found
+
+
+def test_who_asks_as_we_is_the_you_of_the_text() -> None:
+    claim, text = "We may use the logo on posters", "You may use the logo on posters."
+    assert judge(claim, text, question="May we use the logo?").reason == ""
+    assert "one of us" in judge(claim, text, question="Who may use the logo?").reason
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "context", "fits"),
+    [
+        ("Which cities are the meet-ups in for 2024?", "In 2023, Lund and Malmo.", "", False),
+        ("Which cities are the meet-ups in for 2024?", "Lund in 2024, Malmo in 2023.", "", True),
+        ("Which cities are the meet-ups in for 2024?", "Lund and Malmo.", "", True),
+        ("What was sold in May 2024?", "Of the 2023 model few were sold.", "Sales of 2024", True),
+        ("What has been built since 2020?", "The bridge was built in 2022.", "", True),
+    ],
+)
+def test_a_text_of_another_year_does_not_answer(
+    question: str, text: str, context: str, fits: bool
+) -> None:
+    span = Span(DOCUMENT, 0, len(text), text, context)
+    assert (not of_another_year(question, (span,))) == fits
