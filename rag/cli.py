@@ -57,7 +57,10 @@ def root(
 def index(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="Folders or files; default: what is indexed, else the corpus setting."),
+        typer.Argument(
+            parser=flags.path,
+            help="Folders or files; default: what is indexed, else the corpus setting.",
+        ),
     ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Drop documents of folders that are not named.")
@@ -359,6 +362,8 @@ def main() -> NoReturn:
 
         if error.errno == errno.ENOSPC:
             _fail(_out_of("disk", error), debug=debug)
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG):
+            _fail(_forbidden(error), debug=debug)
         _bug(error, debug=debug)
     except Exception as error:
         _bug(error, debug=debug)
@@ -366,6 +371,16 @@ def main() -> NoReturn:
 
 def _out_of(what: str, cause: BaseException) -> RagError:
     error = OutOfResources(f"out of {what}", hint=f"free some {what} and run again")
+    error.__cause__ = cause
+    return error
+
+
+def _forbidden(cause: OSError) -> RagError:
+    """What the system does not allow is for the user to mend, wherever it comes up."""
+    error = UsageError(
+        f"{cause.filename or 'a file'} cannot be used: {cause.strerror}",
+        hint="look at who may read and write it, or name another",
+    )
     error.__cause__ = cause
     return error
 

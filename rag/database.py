@@ -13,14 +13,24 @@ DATABASE = "rag.sqlite"
 
 
 def is_index(folder: Path) -> bool:
-    """Whether a folder holds an index, sound or not."""
-    return (folder / DATABASE).is_file()
+    """Whether a folder holds an index, sound or not.
+
+    Raises:
+        IndexUnusable: The folder may not be entered, so nobody knows.
+    """
+    try:
+        return (folder / DATABASE).is_file()
+    except OSError as error:
+        raise unreadable(folder, error.strerror) from error
 
 
 def has_files(folder: Path) -> bool:
     """Whether a run found files already; False for what a first run left that was not finished.
 
     A damaged index counts as one that has.
+
+    Raises:
+        IndexUnusable: The folder may not be entered.
     """
     if not is_index(folder):
         return False
@@ -104,11 +114,16 @@ def failed(folder: Path, error: sqlite3.Error) -> RagError:
     if code & 0xFF == sqlite3.SQLITE_FULL:
         return no_space(folder)
     if code & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY):
-        return IndexUnusable(
-            f"the index in {folder} cannot be read: {error}",
-            hint=f"look at the disk, and at who may read and write {folder}",
-        )
+        return unreadable(folder, error)
     return damaged(folder, error)
+
+
+def unreadable(folder: Path, why: object) -> IndexUnusable:
+    """What to raise where the system does not let the file be read."""
+    return IndexUnusable(
+        f"the index in {folder} cannot be read: {why}",
+        hint=f"look at the disk, and at who may read and write {folder}",
+    )
 
 
 def no_space(folder: Path) -> OutOfResources:

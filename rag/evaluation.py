@@ -364,9 +364,9 @@ def read_report(path: Path) -> Report:
     Raises:
         InputUnreadable: It is not there, or not a report.
     """
-    file = path / REPORT_FILE if path.is_dir() else path
-    hint = "name a folder that rag eval --report wrote, or its report.json"
+    file, hint = path, "name a folder that rag eval --report wrote, or its report.json"
     try:
+        file = path / REPORT_FILE if path.is_dir() else path
         report = json.loads(file.read_bytes())
     except OSError as error:
         raise InputUnreadable(f"{file} cannot be read: {error.strerror}", hint=hint) from error

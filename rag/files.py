@@ -17,6 +17,38 @@ from rag.errors import OutOfResources, UsageError
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _SUFFIX_BYTES = 4
 _WAIT = 0.5  # seconds
+_SHOWN = 40  # characters of a name that is none
+
+
+def named(text: str) -> str:
+    """The name of a file or folder as the user gave it, if there can be one of that name.
+
+    Whether it is there, and may be read, is for who opens it to say.
+
+    Raises:
+        UsageError: It is empty, too long, or holds a NUL.
+    """
+    if not text.strip():
+        raise UsageError(
+            "the name of a file or folder is empty", hint="name it; the current folder is . (a dot)"
+        )
+    try:
+        os.lstat(text)
+    except ValueError as error:
+        raise UsageError(
+            f"no file can be called {_short(text)!r}", hint="name it without control characters"
+        ) from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise UsageError(
+                f"{_short(text)} is too long a name for a file ({len(text):,} characters)",
+                hint="give a shorter one",
+            ) from error
+    return text
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def replace_file(file: Path, data: bytes | Iterable[bytes]) -> None:

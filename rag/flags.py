@@ -7,12 +7,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rag.files import named
+
 if TYPE_CHECKING:
     from rag.config import Settings
 
+
+def path(text: str) -> Path:
+    """What stands for a file or folder; every argument and option that names one is read so."""
+    return Path(named(text))
+
+
 IndexFlag = Annotated[str | None, typer.Option("--index", metavar="DIR", help="Index folder.")]
 ConfigFlag = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="Settings file (rag.toml).")
+    Path | None,
+    typer.Option("--config", metavar="FILE", parser=path, help="Settings file (rag.toml)."),
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]

@@ -24,25 +24,45 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    gold: Annotated[Path, typer.Argument(help="Gold set: JSONL, one question a line.")],
+    gold: Annotated[
+        Path,
+        typer.Argument(parser=flags.path, help="Gold set: JSONL, one question a line."),
+    ],
     answers: Annotated[
         Path | None,
-        typer.Option("--answers", metavar="OUT", help="Score these; what is missing is added."),
+        typer.Option(
+            "--answers",
+            metavar="OUT",
+            parser=flags.path,
+            help="Score these; what is missing is added.",
+        ),
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option("--report", metavar="DIR", help="Write report.json and report.html there."),
+        typer.Option(
+            "--report",
+            metavar="DIR",
+            parser=flags.path,
+            help="Write report.json and report.html there.",
+        ),
     ] = None,
     retrieval: Annotated[
         bool, typer.Option("--retrieval", help="Score retrieval only, without language model.")
     ] = False,
     baseline: Annotated[
         Path | None,
-        typer.Option("--baseline", metavar="OTHER", help="Compare with an earlier report."),
+        typer.Option(
+            "--baseline", metavar="OTHER", parser=flags.path, help="Compare with an earlier report."
+        ),
     ] = None,
     gate: Annotated[
         Path | None,
-        typer.Option("--gate", metavar="FILE", help="Exit 1 where these thresholds are not met."),
+        typer.Option(
+            "--gate",
+            metavar="FILE",
+            parser=flags.path,
+            help="Exit 1 where these thresholds are not met.",
+        ),
     ] = None,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Choose answer_threshold and write it down.")
@@ -151,8 +171,14 @@ def _judge(
 
 
 def batch(
-    questions: Annotated[Path, typer.Argument(help="A .txt, .csv or .jsonl file of questions.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="Answers, as JSONL.")],
+    questions: Annotated[
+        Path,
+        typer.Argument(parser=flags.path, help="A .txt, .csv or .jsonl file of questions."),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="OUT", parser=flags.path, help="Answers, as JSONL."),
+    ],
     form: Annotated[
         Literal["jsonl", "csv", "md"],
         typer.Option("--format", help="What OUT is: csv and md are for people."),

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rag.errors import IndexBusy, OutOfResources, UsageError
-from rag.files import append, begins, held_by, remove_left_over, replace_file, sync
+from rag.files import append, begins, held_by, named, remove_left_over, replace_file, sync
 from rag.questions import Question
 from rag.terminal import printable
 
@@ -71,7 +71,10 @@ class Files:
             raise UsageError(f"{out} is not a file", hint=_OTHER_OUT)
         answers = out if form == "jsonl" else out.with_name(f"{out.name}.jsonl")
         run = run_file(out)
-        return Files(out, answers, run, answers.with_name(f"{answers.name}.retry"))
+        again = answers.with_name(f"{answers.name}.retry")
+        for file in (answers, run, again):
+            named(str(file))  # longer than what the user named
+        return Files(out, answers, run, again)
 
     def refuse_to_overwrite(self, question_file: Path) -> None:
         """Raise UsageError if the questions would be written over."""

@@ -159,11 +159,11 @@ def kept_in(path: Path, *, resume: bool) -> Iterator[tuple[int, list[Answer]]]:
         UsageError: It is there and should not be, or the reverse, or it is no session.
         IndexBusy: Another conversation is writing it.
     """
-    if not resume and path.exists() and path.stat().st_size:
-        raise UsageError(
-            f"{path} is there already", hint=f"go on with it: rag chat --resume {path}"
-        )
     try:
+        if not resume and path.exists() and path.stat().st_size:
+            raise UsageError(
+                f"{path} is there already", hint=f"go on with it: rag chat --resume {path}"
+            )
         create = 0 if resume else os.O_CREAT
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | create, 0o600)
     except OSError as error:

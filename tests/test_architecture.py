@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "clean": "",
     "files": "errors",
     # settings and models
-    "config": "errors",
+    "config": "errors files",
     "models": "errors",
     "fetch": "errors files models",
     # story 1, a document's
@@ -94,7 +94,8 @@ MAY_IMPORT = {
     "followup": "records words compose leaning",
     "opening": "__init__ records errors config models fetch ocr sandbox embed store dense scope"
     " compose generate answering",
-    "doctor": "records errors config models store writing similar soundness generate opening",
+    "doctor": "records errors config database models store writing similar soundness generate"
+    " opening",
     "render": "records terminal clean indexing answering doctor",
     # many questions
     "questions": "records errors terminal decode",
@@ -121,7 +122,7 @@ MAY_IMPORT = {
     " scoreboard report opening",
     # the command line
     "console": "terminal opening",
-    "flags": "config",
+    "flags": "config files",
     "many": "records errors config store scope answering gold endpoint judges evaluation opening"
     " render batch evalrun console flags",
     "speaking": "records render console",
