@@ -6,7 +6,6 @@ Nothing heavy is imported at the top: ``rag --help`` must be there at once.
 from __future__ import annotations
 
 import io
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -23,7 +22,7 @@ from rag.errors import (
     RagError,
     UsageError,
 )
-from rag.terminal import printable
+from rag.terminal import json_text, printable
 
 if TYPE_CHECKING:
     from rag.config import Settings
@@ -290,7 +289,7 @@ def models_list(config: flags.ConfigFlag = None, as_json: flags.JsonFlag = False
 
     states = models.status(_models_folder(settings))
     if as_json:
-        console.out(json.dumps({"schema": "rag.models/1", "models": [asdict(s) for s in states]}))
+        console.out(json_text({"schema": "rag.models/1", "models": [asdict(s) for s in states]}))
         return
     for state in states:
         here = "here" if state.present else "not fetched"

@@ -28,6 +28,7 @@ from rag.records import Hit
 from rag.resample import ratio
 from rag.scoring import Row, score
 from rag.store import Store
+from rag.terminal import json_text
 
 SCHEMA = "rag.report/1"
 REPORT_FILE = "report.json"
@@ -343,13 +344,13 @@ def write_json(report: Report, folder: Path) -> Path:
     """Write ``report.json``, one row a line, whole or not at all."""
     path = folder / REPORT_FILE
     partial = folder / f"{REPORT_FILE}.part"
-    head = json.dumps({k: v for k, v in report.items() if k != "rows"}, ensure_ascii=False)
+    head = json_text({k: v for k, v in report.items() if k != "rows"})
     try:
         with partial.open("w", encoding="utf-8") as file:
             file.write(head[:-1] + ', "rows": [')
             for number, row in enumerate(report["rows"]):
                 file.write(",\n" if number else "\n")
-                file.write(json.dumps(row, ensure_ascii=False))
+                file.write(json_text(row))
             file.write("\n]}\n")
         partial.replace(path)
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,6 +10,7 @@ import typer
 
 from rag import console, flags
 from rag.errors import InputUnreadable, UsageError
+from rag.terminal import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -124,7 +124,7 @@ def evaluate(
             progress=progress,
             judging_progress=lambda done, total: judged("", done, total),
         )  # fmt: skip
-    console.out(json.dumps(found.report, ensure_ascii=False) if as_json else found.text)
+    console.out(json_text(found.report) if as_json else found.text)
     if not quiet:
         for note in found.notes:
             console.note(note)

@@ -24,7 +24,7 @@ from typing import Any, Literal
 from rag.errors import IndexBusy, OutOfResources, UsageError
 from rag.files import append, begins, held_by, named, remove_left_over, replace_file, sync
 from rag.questions import Question
-from rag.terminal import printable
+from rag.terminal import json_text, printable
 
 Form = Literal["jsonl", "csv", "md"]
 SCHEMA = "rag.answer/1"
@@ -138,7 +138,7 @@ def _any_held(files: Files) -> bool:
 
 def _write_run(lock: int, settings: dict[str, object]) -> None:
     """Written and synced before the first row; torn, it belongs to no rows and is written anew."""
-    rest = json.dumps({"schema": _RUN_SCHEMA, "settings": settings}, ensure_ascii=False)
+    rest = json_text({"schema": _RUN_SCHEMA, "settings": settings})
     data = f'{{"pid": {os.getpid():>{_PID_WIDTH}}, {rest[1:]}\n'.encode("utf-8", "replace")
     os.ftruncate(lock, 0)
     append(lock, data, synced=True)
@@ -268,7 +268,7 @@ def _row(line: bytes) -> dict[str, Any] | None:
 def _begins(torn: bytes, question: Question) -> bool:
     """Whether a line without an end is the beginning of this question's row."""
     head = {"schema": SCHEMA, "id": question.id, "question": question.text}
-    return begins(torn, json.dumps(head, ensure_ascii=False)[:-1].encode())
+    return begins(torn, json_text(head)[:-1].encode())
 
 
 def _refuse_changed(file: Path, row: dict[str, Any], question: Question) -> None:

@@ -110,7 +110,7 @@ MAY_IMPORT = {
     "judges": "records errors compose extractive endpoint",
     "judging": "errors files rows metrics judges",
     "scoring": "gold metrics",
-    "evaluation": "records errors store gold resample metrics scoring",
+    "evaluation": "records errors terminal store gold resample metrics scoring",
     "compare": "errors resample metrics",
     "calibrate": "errors resample metrics evaluation",
     "scoreboard": "terminal metrics calibrate",
@@ -123,8 +123,8 @@ MAY_IMPORT = {
     # the command line
     "console": "terminal opening",
     "flags": "config files",
-    "many": "records errors config store scope answering gold endpoint judges evaluation opening"
-    " render batch evalrun console flags",
+    "many": "records errors terminal config store scope answering gold endpoint judges evaluation"
+    " opening render batch evalrun console flags",
     "speaking": "records render console",
     "session": "records errors files answering scope followup render sheets speaking",
     "slash": "records errors terminal conditions scope render session",

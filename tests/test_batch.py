@@ -41,7 +41,8 @@ ANSWERED = (
     " letters did the two sides exchange?"
 )
 UNANSWERABLE = "Flurb zxqv wobblegock snorfle?"
-TEXTS = [ANSWERED, UNANSWERABLE, "Why did the CAI stall?", ANSWERED, "What will Xi discuss?"]
+STRANGE = "What will\u202e Xi\x9b discuss?"
+TEXTS = [ANSWERED, UNANSWERABLE, "Why did the CAI stall?", ANSWERED, STRANGE]
 EASY = {"RAG_ANSWER_THRESHOLD": "0.1"}
 
 
