@@ -117,10 +117,11 @@ def index(
             )
 
     if dry_run:
-        report = preview_index(
-            roots, folder=folder, embedder_name=name, max_bytes=max_bytes, limits=limits,
-            replace=replace, gitignore=gitignore,
-        )  # fmt: skip
+        with console.progress("looking", quiet=quiet or as_json, named=True) as tell:
+            report = preview_index(
+                roots, folder=folder, embedder_name=name, max_bytes=max_bytes, limits=limits,
+                replace=replace, gitignore=gitignore, progress=tell,
+            )  # fmt: skip
     else:
         model_path(settings, "embedder", consent)
         report = run(roots, check=check)
@@ -154,7 +155,8 @@ def status(
     from rag.doctor import index_status
     from rag.render import status_json, status_text
 
-    state = index_status(settings, check=check)
+    with console.busy("looking at the index …", quiet=as_json):
+        state = index_status(settings, check=check)
     console.out(status_json(state) if as_json else status_text(state))
     if not state.sound:
         raise IndexUnusable(
@@ -184,10 +186,11 @@ def search(
     from rag.opening import open_engine
     from rag.render import search_json, search_text
 
-    consent = console.consent(quiet=quiet or as_json)
-    engine = open_engine(settings, consent, generate=False, docs=docs or (), where=where or ())
     query = _valid(query)
-    searched, hits = engine.search(query, limit)
+    with console.busy("loading the index and the embedder …", quiet=quiet):
+        consent = console.consent(quiet=quiet or as_json)
+        engine = open_engine(settings, consent, generate=False, docs=docs or (), where=where or ())
+        searched, hits = engine.search(query, limit)
     if as_json:
         console.out(search_json(query, searched.text, hits))
     else:
@@ -248,7 +251,8 @@ def doctor(
     from rag.doctor import examine
     from rag.render import findings_json, findings_text
 
-    findings = examine(settings)
+    with console.busy("looking at this machine …", quiet=quiet or as_json):
+        findings = examine(settings)
     console.out(findings_json(findings) if as_json else findings_text(findings))
     worst = next((finding.exit_code for finding in findings if not finding.ok), 0)
     if worst:
