@@ -8,8 +8,10 @@ import sqlite3
 from pathlib import Path
 
 from rag.errors import IndexBusy, IndexUnusable, OutOfResources, RagError
+from rag.files import held_by
 
 DATABASE = "rag.sqlite"
+LOCK = "lock"  # held by who writes, who says in it which process that is
 
 
 def is_index(folder: Path) -> bool:
@@ -51,10 +53,11 @@ def connect(folder: Path) -> sqlite3.Connection:
 
     Raises:
         IndexUnusable: There is none, or it cannot be read.
-        IndexBusy: Another process keeps it locked.
+        IndexBusy: Another process keeps it locked, or is about to make it.
     """
     if not is_index(folder):
-        raise IndexUnusable(f"no index in {folder}", hint="build one: rag index FOLDER")
+        none = IndexUnusable(f"no index in {folder}", hint="build one: rag index FOLDER")
+        raise being_made(folder) or none
     file = (folder / DATABASE).resolve()
     _take_back(file)
     with contextlib.ExitStack() as undo:
@@ -69,6 +72,29 @@ def connect(folder: Path) -> sqlite3.Connection:
             raise failed(folder, error) from error
         undo.pop_all()
     return connection
+
+
+def being_made(folder: Path, documents: int = 0) -> IndexBusy | None:
+    """What to raise where there is no index yet because a first run is at work, else None."""
+    try:
+        lock = os.open(folder / LOCK, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        owner = held_by(lock, lambda: lock_owner(lock), shared=True)
+    finally:
+        os.close(lock)
+    if not owner:
+        return None
+    return IndexBusy(
+        f"{owner} is making the index in {folder}, and is not done: {documents:,} documents so far",
+        hint="wait for it to finish; rag status says how far it is",
+    )
+
+
+def lock_owner(lock: int) -> str:
+    """What is written in the open file of a lock: the process that holds it, or held it."""
+    return os.pread(lock, 32, 0).decode("ascii", "replace")
 
 
 def connect_to_write(file: Path) -> sqlite3.Connection:

@@ -53,7 +53,7 @@ MAY_IMPORT = {
     "split": "records clean headings language describe blocks",
     "embed": "records errors words",
     "sums": "records",
-    "database": "errors",
+    "database": "errors files",
     "schema": "",
     "lexical": "",
     "store": "records errors sums lexical database schema",

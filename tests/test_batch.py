@@ -298,7 +298,7 @@ def test_one_run_at_a_time(shared_index: Path, asked: Path, tmp_path: Path) -> N
         refused = refusal(batch(shared_index, asked, out))
         assert time.monotonic() - started < 1
     assert isinstance(refused, IndexBusy)
-    assert f"process {os.getpid()} is writing" in refused.message
+    assert f"process {os.getpid()} (since " in refused.message
     assert batch(shared_index, asked, out).exit_code == 0
 
 
