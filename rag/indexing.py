@@ -12,6 +12,7 @@ from pathlib import Path
 from rag import dense, language, read, split
 from rag.changes import Changes, Live, compare, gone_from, look, refuse_empty, refuse_mixture
 from rag.database import is_index
+from rag.find import mode_of
 from rag.mending import mend
 from rag.records import Document, Embedder, Skipped
 from rag.sandbox import DEFAULT_LIMITS, ParseLimits, Sandbox
@@ -233,7 +234,7 @@ def _listed(
     not found is to be dropped.
     """
     known = resolved(named, live)
-    there = [root for root in known if root.exists()]
+    there = [root for root in known if mode_of(root)]
     roots = known if named or replace else there or known
     changes = look(roots, live, replace=replace, gitignore=gitignore)
     refuse_mixture(live, recipe, {s.path for s in changes.inputs}.union(changes.gone))

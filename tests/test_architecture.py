@@ -64,9 +64,9 @@ MAY_IMPORT = {
     "mending": "errors database schema files store writing similar soundness",
     "changes": "records errors formats find sandbox read sums store",
     "staging": "records split writing",
-    "indexing": "records sandbox read split database store writing similar dense mending changes"
-    " language staging",
-    "watching": "errors store indexing",
+    "indexing": "records find sandbox read split database store writing similar dense mending"
+    " changes language staging",
+    "watching": "errors find store indexing",
     # story 2, a question's
     "conditions": "records errors terminal",
     "scope": "records errors terminal conditions",

@@ -133,7 +133,7 @@ def test_names_that_no_file_can_have(
         assert f"{name} in environment is empty" in str(invoke("status", **{name: " "}).exception)
 
 
-@pytest.mark.skipif(not os.geteuid() and not shutil.which("setpriv"), reason="root, and no setpriv")
+@pytest.mark.skipif(not os.geteuid() and not shutil.which("setpriv"), reason="no setpriv")
 def test_what_may_not_be_read_is_no_bug(shared_index: Path, tmp_path: Path) -> None:
     index, closed = tmp_path / "index", tmp_path / "closed"
     shutil.copytree(shared_index, index)
@@ -173,6 +173,25 @@ def test_what_may_not_be_read_is_no_bug(shared_index: Path, tmp_path: Path) -> N
     finally:
         closed.chmod(0o755)
         index.chmod(0o755)
+
+
+@pytest.mark.skipif(not os.geteuid() and not shutil.which("setpriv"), reason="no setpriv")
+def test_a_folder_that_may_not_be_entered_keeps_its_documents(tmp_path: Path) -> None:
+    docs, closed = tmp_path / "docs", tmp_path / "docs" / "closed"
+    (closed / "inner").mkdir(parents=True)
+    (docs / "a.md").write_text("The harbour was built in 1890.")
+    (closed / "inner" / "b.md").write_text("The crane lifts nine tons.")
+    assert run("index", "docs/a.md", "docs/closed/inner", cwd=tmp_path).returncode == 0
+    closed.chmod(0)
+    try:
+        for command in (["index"], ["index", "docs"], ["index", "docs/a.md"]):
+            done = run_bound(*command, "--json", cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+            assert json.loads(done.stdout)["removed"] == []
+    finally:
+        closed.chmod(0o755)
+    again = run("index", "docs/closed/inner", "--json", cwd=tmp_path)
+    assert json.loads(again.stdout)["unchanged"] == 1
 
 
 def test_bad_documents_are_skipped_with_a_reason_and_the_rest_is_read(tmp_path: Path) -> None:
