@@ -185,8 +185,10 @@ def search(
     settings = flags.settings(config, index=index_dir, embedder=embedder, offline=offline)
     from rag.opening import open_engine
     from rag.render import search_json, search_text
+    from rag.retrieve import check_question
 
     query = _valid(query)
+    check_question(query)
     with console.busy("loading the index and the embedder …", quiet=quiet):
         consent = console.consent(quiet=quiet or as_json)
         engine = open_engine(settings, consent, generate=False, docs=docs or (), where=where or ())
@@ -214,14 +216,14 @@ def ask(
     offline: flags.OfflineFlag = None,
 ) -> None:
     """Answer one question, every sentence with its source."""
-    question = _valid(question)
-    if not question.strip():
-        raise UsageError("the question is empty", hint='ask something: rag ask "Why …?"')
     settings = flags.settings(config, index=index_dir, embedder=embedder, llm=llm, offline=offline)
     from rag.opening import open_engine
     from rag.render import answer_json
+    from rag.retrieve import check_question
     from rag.speaking import speak
 
+    question = _valid(question)
+    check_question(question)
     with console.busy("loading the index and the models …", quiet=quiet):
         consent = console.consent(quiet=quiet or as_json)
         engine = open_engine(settings, consent, docs=docs or (), where=where or ())

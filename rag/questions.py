@@ -21,6 +21,7 @@ from rag.decode import MARKS
 from rag.errors import InputUnreadable
 from rag.records import Failure
 from rag.terminal import printable
+from rag.words import has_word
 
 _LONGEST_CELL = 1 << 30  # what stands beside a question may be long; csv's own limit is 128 kB
 
@@ -86,8 +87,9 @@ def _question(number: int, row: _Row, lines: dict[object, int]) -> Question:
             "it has no question" if text is None else f"its question is no text but {text!r:.60}"
         )
         text = ""
-    elif not text.strip():
-        complaint = complaint or "its question is empty"
+    elif not has_word(text):
+        what = "holds no word" if text.strip() else "is empty"
+        complaint = complaint or f"its question {what}"
     if isinstance(id_, bool) or not isinstance(id_, str | int | None):
         complaint = complaint or f"its id is neither text nor a whole number: {id_!r:.60}"
         id_ = None

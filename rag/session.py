@@ -24,6 +24,7 @@ from rag.render import answer_json
 from rag.scope import scope_of
 from rag.sheets import markdown_parts
 from rag.speaking import OnClaim
+from rag.words import has_word
 
 _HEAD = b'{"schema": "rag.answer/1", "id": null, "question": '
 _PLAIN = ("question", "standalone_question", "status", "answer", "answerability",
@@ -42,8 +43,10 @@ class Session:
     def understood(self, question: str) -> str:
         """The question as it is understood without what was said before.
 
-        Itself where that would be longer than the embedder reads.
+        Itself where that would be longer than the embedder reads, and where nothing is asked.
         """
+        if not has_word(question):
+            return question
         history = [
             Exchange(turn.standalone_question, " ".join(f"{c.text}." for c in turn.claims))
             for turn in self.turns

@@ -98,7 +98,7 @@ MAY_IMPORT = {
     " opening",
     "render": "records terminal clean indexing answering doctor",
     # many questions
-    "questions": "records errors terminal decode",
+    "questions": "records errors terminal words decode",
     "rows": "errors files questions terminal",
     "sheets": "clean terminal",
     "batch": "records errors files answering render questions rows sheets",
@@ -126,12 +126,12 @@ MAY_IMPORT = {
     "many": "records errors terminal config store scope answering gold endpoint judges evaluation"
     " opening render batch evalrun console flags",
     "speaking": "records render console",
-    "session": "records errors files answering scope followup render sheets speaking",
+    "session": "records errors files words answering scope followup render sheets speaking",
     "slash": "records errors terminal conditions scope render session",
     "chat": "errors terminal opening session slash render speaking console flags",
     "show": "records errors terminal clean store console flags",
     "cli": "__init__ errors terminal config models fetch database indexing watching opening doctor"
-    " render console flags many speaking chat show",
+    " retrieve render console flags many speaking chat show",
     "__main__": "cli",
 }
 HEAVY = (

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 import typer.main
-from command import invoke, run, run_bound
+from command import NO_WEIGHTS, invoke, run, run_bound
 from conftest import SEEDS
+from typer.testing import CliRunner
 
+from rag import opening, session
 from rag.cli import app
 from rag.errors import IndexUnusable, InputUnreadable, UsageError
 
@@ -95,6 +97,30 @@ def test_settings_come_from_file_environment_and_flags(
     assert "mine" in str(mine.exception)
     for question in ("", " \t\n"):
         assert isinstance(invoke("ask", question).exception, UsageError)
+
+
+def test_signs_alone_are_no_question_and_load_no_model(
+    shared_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = ("--index", str(shared_index))
+    asked = ("?", "... !", "\u200b", "\x01", "—", "🤔")
+    (tmp_path / "q.txt").write_text("\n".join(asked) + "\nTrade with 中国?\n")
+    done = invoke("batch", str(tmp_path / "q.txt"), "-o", str(tmp_path / "out"), *index)
+    assert done.exit_code == 0
+    *rows, last = map(json.loads, (tmp_path / "out").read_text().splitlines())
+    assert ["its question holds no word" in row["error"]["message"] for row in rows] == [True] * 6
+    assert last["status"] != "error"
+    with monkeypatch.context() as patched:
+        patched.setattr(opening, "open_engine", None)
+        for question in asked:
+            for command in ("ask", "search"):
+                error = invoke(command, question, *index).exception
+                assert isinstance(error, UsageError), error
+                assert error.message == "the question holds no word"
+                assert error.hint
+    monkeypatch.setattr(session, "standalone", None)
+    talk = CliRunner().invoke(app, ["chat", "--json", *index], input="?\n", env=NO_WEIGHTS)
+    assert json.loads(talk.stdout)["error"]["message"] == "the question holds no word"
 
 
 def test_names_that_no_file_can_have(
