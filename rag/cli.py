@@ -354,7 +354,7 @@ def main() -> NoReturn:
     except typer.TyperException as error:
         formatted = getattr(error, "format_message", None)
         message = formatted() if formatted else str(error)
-        _fail(UsageError(message or "wrong usage", hint="see: rag --help"), debug=debug)
+        _fail(UsageError(message or "wrong usage", hint=f"see: {_help_of(error)}"), debug=debug)
     except (KeyboardInterrupt, typer.Abort):
         _fail(Interrupted("stopped", hint="run the same command again to go on"), debug=False)
     except MemoryError as error:
@@ -372,6 +372,15 @@ def main() -> NoReturn:
         _bug(error, debug=debug)
     except Exception as error:
         _bug(error, debug=debug)
+
+
+def _help_of(error: Exception) -> str:
+    """The command that explains the one that was used wrongly."""
+    context, names = getattr(error, "ctx", None), ["--help"]
+    while context and context.parent:
+        names.insert(0, context.info_name)
+        context = context.parent
+    return " ".join(["rag", *names])
 
 
 def _out_of(what: str, cause: BaseException) -> RagError:

@@ -87,13 +87,15 @@ class Settings:
 def load(
     *,
     config_file: Path | None = None,
+    new: bool = False,
     environment: Mapping[str, str] | None = None,
     flags: Mapping[str, Any] | None = None,
 ) -> Settings:
     """Merge the layers.
 
     Args:
-        config_file: A file the user named (must exist); None means ``rag.toml`` if there is one.
+        config_file: A file the user named; None means ``rag.toml`` if there is one.
+        new: Whether the named file may be missing, because it is to be written.
         environment: Variables to read; None means the process's own.
         flags: Settings from the command line; None values are not set.
 
@@ -104,7 +106,7 @@ def load(
     layers = [
         (
             str(config_file or CONFIG_FILE),
-            _from_file(config_file),
+            _from_file(config_file, new=new),
         ),
         (
             "environment",
@@ -133,12 +135,12 @@ def _spelled(name: str, layer: str) -> str:
     return f"{_ENV_PREFIX}{name.upper()}" if layer == "environment" else name
 
 
-def _from_file(config_file: Path | None) -> dict[str, Any]:
+def _from_file(config_file: Path | None, *, new: bool) -> dict[str, Any]:
     path = config_file or Path(CONFIG_FILE)
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        if config_file is None:
+        if config_file is None or new:
             return {}
         raise UsageError(
             f"no configuration file {path}", hint="name an existing --config FILE"

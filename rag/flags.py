@@ -48,8 +48,11 @@ WhereFlag = Annotated[
 ]
 
 
-def settings(config: Path | None, **flags: Any) -> Settings:
-    """Settings of every layer; ``flags`` that are None were not given."""
+def settings(config: Path | None, *, new: bool = False, **flags: Any) -> Settings:
+    """Settings of every layer; ``flags`` that are None were not given.
+
+    With ``new`` the file may still have to be written.
+    """
     from rag.config import load
 
-    return load(config_file=config, flags=flags)
+    return load(config_file=config, new=new, flags=flags)

@@ -32,6 +32,7 @@ def evaluate(
         Path | None,
         typer.Option(
             "--answers",
+            "-o",
             metavar="OUT",
             parser=flags.path,
             help="Score these; what is missing is added.",
@@ -94,7 +95,7 @@ def evaluate(
 ) -> None:
     """Score answers against a gold set."""
     settings = flags.settings(
-        config, index=index_dir, embedder=embedder, llm=llm, offline=offline,
+        config, new=calibrate, index=index_dir, embedder=embedder, llm=llm, offline=offline,
         answer_threshold=0.0 if calibrate else None,  # a claim to weigh for every question
     )  # fmt: skip
     from rag.evalrun import Request, run

@@ -61,13 +61,12 @@ def read_questions(path: Path) -> list[Question]:
         InputUnreadable: It is missing, empty, of an unknown format, or has no such column.
     """
     reader = _READERS.get(path.suffix.lower())
+    data = _bytes(path)
     if reader is None:
-        raise InputUnreadable(
-            f"{path}: questions are read from {', '.join(_READERS)} files", hint="rename it"
-        )
+        raise InputUnreadable(f"{path}: questions are read from {_FILES} files", hint=_SAVE)
     questions: list[Question] = []
     lines: dict[object, int] = {}
-    for row in reader(_decode(path), path):
+    for row in reader(_decode(data, path), path):
         questions.append(_question(len(questions) + 1, row, lines))
     if not questions:
         raise InputUnreadable(f"{path} holds no question", hint="write one question a line")
@@ -121,20 +120,22 @@ def _repaired(value: object) -> object:
     return None if _unwritable(value) else value
 
 
-def _decode(path: Path) -> str:
+def _bytes(path: Path) -> bytes:
+    hint = f"name a file of questions: {_FILES}"
+    try:
+        if path.exists() and not path.is_file():
+            raise InputUnreadable(f"{path} is not a file", hint=hint)
+        return path.read_bytes()
+    except OSError as error:
+        raise InputUnreadable(f"{path} cannot be read: {error.strerror}", hint=hint) from error
+
+
+def _decode(data: bytes, path: Path) -> str:
     """The file's text; bytes that are not UTF-8 become lone surrogates, which spoil their row only.
 
     Raises:
-        InputUnreadable: It cannot be opened, or is no text.
+        InputUnreadable: It is no text.
     """
-    try:
-        if path.exists() and not path.is_file():
-            raise InputUnreadable(f"{path} is not a file", hint="name a file of questions")
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputUnreadable(
-            f"{path} cannot be read: {error.strerror}", hint="name a file of questions"
-        ) from error
     for mark, encoding in MARKS:
         if data.startswith(mark):
             try:
@@ -231,3 +232,5 @@ def _header(text: str, path: Path) -> tuple[str, list[str]]:
 _READERS: dict[str, Callable[[str, Path], Iterator[_Row]]] = {
     ".txt": _txt, ".csv": _csv, ".jsonl": _jsonl,
 }  # fmt: skip
+_FILES = ", ".join(_READERS)
+_SAVE = "save it as .csv with a column question, or as .txt with one question a line"

@@ -277,7 +277,7 @@ def _refuse_changed(file: Path, row: dict[str, Any], question: Question) -> None
         return
     hint = f"ask the earlier questions in their order, new ones behind them, or {_OTHER_OUT}"
     if row["status"] == "error":
-        hint = "mended questions are answered again with --retry-errors"
+        hint = f"rag batch --retry-errors answers mended questions again; or {_OTHER_OUT}"
     raise UsageError(
         f"question {question.number:,} is “{_short(question.text)}”, but {file} line"
         f" {question.number:,} answers “{_short(row['question'])}”"

@@ -68,7 +68,7 @@ MAY_IMPORT = {
     " changes language staging",
     "watching": "errors find store indexing",
     # story 2, a question's
-    "conditions": "records errors terminal",
+    "conditions": "records errors terminal formats",
     "scope": "records errors terminal conditions",
     "retrieve": "records errors words store dense",
     "surroundings": "converted drawn records words store",

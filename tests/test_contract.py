@@ -100,7 +100,10 @@ SMALL = {"RAG_LLM": SMALL_LLM}
 CASES = [
     Case("frobnicate", 2, "frobnicate", "--help", process=True),
     Case("ask Why? --frobnicate", 2, "--frobnicate", "--help"),
-    Case("ask", 2, "question", "--help"),
+    Case("ask", 2, "question", "rag ask --help"),
+    Case("batch rag.toml", 2, "--out", "rag batch --help"),
+    Case("models pull --frobnicate", 2, "--frobnicate", "rag models pull --help"),
+    Case("batch absent.xlsx -o out", 4, "cannot be read: No such file", ".csv"),
     Case("ask  --json", 2, "empty", "rag ask"),
     Case("ask {long} --json", 2, "10,000 words", "short"),
     Case("ask Why? --config absent.toml", 2, "absent.toml", "--config"),
@@ -118,7 +121,7 @@ CASES = [
          env={**SMALL, "RAG_MODELS": "wrong"}),
     Case("ask Why? --llm junk.gguf", 5, "junk.gguf", "rag models", process=True),
     Case("batch absent.txt -o out", 4, "absent.txt cannot be read", "questions"),
-    Case("batch rag.toml -o out", 4, ".txt, .csv, .jsonl", "rename"),
+    Case("batch rag.toml -o out", 4, ".txt, .csv, .jsonl", "save it as .csv"),
     Case("batch junk.txt -o out --format tsv", 2, "--format", "--help"),
     Case("index seeds", 6, "is writing the index", "wait", process=True),
 ]  # fmt: skip
