@@ -224,10 +224,7 @@ def scan(file: Path, questions: Sequence[Question], *, retry_errors: bool = Fals
                 return Found(at, size, statuses, tuple(errors))
             row = None if torn else _row(line)
             if row is None:
-                raise UsageError(
-                    f"{file} line {at + 1:,} is no answer of rag batch",
-                    hint=f"delete it and all behind it to answer these again, or {_OTHER_OUT}",
-                )
+                raise no_answer(file, at + 1)
             status = row["status"]
             if status == "error":
                 errors.append(at)
@@ -236,6 +233,14 @@ def scan(file: Path, questions: Sequence[Question], *, retry_errors: bool = Fals
             statuses[status] += 1
             size += len(line)
     return Found(at + 1, size, statuses, tuple(errors))
+
+
+def no_answer(file: Path, line: int) -> UsageError:
+    """What to raise where a line, counted from 1, is not as ``rag batch`` wrote it."""
+    return UsageError(
+        f"{file} line {line:,} is no answer of rag batch",
+        hint=f"delete it and all behind it to answer these again, or {_OTHER_OUT}",
+    )
 
 
 def scan_again(file: Path, failed: Sequence[Question]) -> Found:

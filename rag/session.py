@@ -24,6 +24,7 @@ from rag.render import answer_json
 from rag.scope import scope_of
 from rag.sheets import markdown_parts
 from rag.speaking import OnClaim
+from rag.typed import check, check_answer
 from rag.words import has_word
 
 _HEAD = b'{"schema": "rag.answer/1", "id": null, "question": '
@@ -198,11 +199,13 @@ def _read(path: Path) -> tuple[list[Answer], int]:
             try:
                 row = json.loads(line)
                 answer = _answer(row)
-                turn = int(row["turn"])
+                turn = row["turn"]
+                check(turn, int)
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 raise UsageError(
                     f"{path} line {number} is no turn of a conversation",
-                    hint="name a file that rag chat --save or /save FILE.jsonl wrote",
+                    hint="name a file that rag chat --save or /save FILE.jsonl wrote;"
+                    " a line that was changed by hand can be deleted",
                 ) from error
             turns = [*(turns if turn > 1 else []), answer]
             size += len(line)
@@ -211,8 +214,9 @@ def _read(path: Path) -> tuple[list[Answer], int]:
 
 def _answer(row: dict[str, Any]) -> Answer:
     """An answer from its JSON form."""
-    if row["schema"] != "rag.answer/1" or not all(isinstance(row[k], str) for k in _PLAIN[:4]):
+    if row["schema"] != "rag.answer/1":
         raise ValueError("another schema")
+    check_answer(row)
     return Answer(
         **{name: row[name] for name in _PLAIN},
         claims=tuple(_claim(claim) for claim in row["claims"]),

@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "words": "",
     "clean": "",
     "files": "errors",
+    "typed": "records",
     # settings and models
     "config": "errors files",
     "models": "errors",
@@ -110,7 +111,7 @@ MAY_IMPORT = {
     "judges": "records errors compose extractive endpoint",
     "judging": "errors files rows metrics judges",
     "scoring": "gold metrics",
-    "evaluation": "records errors terminal store gold resample metrics scoring",
+    "evaluation": "records errors terminal typed store gold resample metrics scoring",
     "compare": "errors resample metrics",
     "calibrate": "errors resample metrics evaluation",
     "scoreboard": "terminal metrics calibrate",
@@ -126,7 +127,7 @@ MAY_IMPORT = {
     "many": "records errors terminal config store scope answering gold endpoint judges evaluation"
     " opening render batch evalrun console flags",
     "speaking": "records render console",
-    "session": "records errors files words answering scope followup render sheets speaking",
+    "session": "records errors files typed words answering scope followup render sheets speaking",
     "slash": "records errors terminal conditions scope render session",
     "chat": "errors terminal opening session slash render speaking console flags",
     "show": "records errors terminal clean store console flags",
