@@ -188,6 +188,15 @@ def test_a_full_disk_and_a_reader_that_left(shared_index: Path, tmp_path: Path) 
     done = to(writer)
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, ""), "as with: rag ask ... | head -0"
+    reader, writer = os.pipe()
+    os.close(reader)
+    for code, index in ((0, shared_index), (3, tmp_path / "nowhere")):
+        ended = subprocess.run(
+            [sys.executable, "-m", "rag", "search", "trade"], cwd=tmp_path, stderr=writer,
+            env=environment(RAG_INDEX=str(index)), stdout=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
+        assert ended.returncode == code, "nobody has to read what is told beside an answer"
+    os.close(writer)
 
 
 def test_an_interrupted_run_says_so_and_leaves_no_half_index(tmp_path: Path) -> None:
