@@ -117,7 +117,8 @@ def test_answers_to_something_else(folder: Path) -> None:
     ]
     wrong: list[dict[str, Any]] = [
         {"stats": {}}, {"stats": None}, {"answerability": "x"}, {"dropped": 5}, {"dropped": [{}]},
-        {"error": {}}, {"error": "x"}, {"claims": [{}]}, {"models": None}, {"status": "sure"},
+        {"error": {"kind": "x"}}, {"error": "x"}, {"claims": [{}]}, {"models": None},
+        {"status": "sure"},
         {"retrieved": [{"document": None, "start": 0, "end": 1, "score": 1.0}]},
     ]  # fmt: skip
     for more in wrong:
