@@ -380,7 +380,9 @@ def _help_of(error: Exception) -> str:
     while context and context.parent:
         names.insert(0, context.info_name)
         context = context.parent
-    return " ".join(["rag", *names])
+    quoted = f'; put it in quotation marks: rag {names[0]} "What …?"'
+    several = names[0] in ("ask", "search") and "extra argument" in str(error)
+    return " ".join(["rag", *names]) + (quoted if several else "")
 
 
 def _out_of(what: str, cause: BaseException) -> RagError:

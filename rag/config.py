@@ -173,7 +173,7 @@ def _convert(raw: Any, spec: Any, layer: str) -> Any:
         if spec.default and not value.strip():
             raise UsageError(f"{name} in {layer} is empty", hint=f"the default is {spec.default!r}")
         if value and spec.name in _NAMES:
-            named(value)
+            value = named(value)
     low, high = spec.metadata.get("low"), spec.metadata.get("high")
     if low is not None and not low <= value <= high:
         raise UsageError(

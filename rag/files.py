@@ -22,8 +22,9 @@ _SHOWN = 40  # characters of a name that is none
 
 
 def named(text: str) -> str:
-    """The name of a file or folder as the user gave it, if there can be one of that name.
+    """The name of a file or folder that the user gave, if there can be one of that name.
 
+    ``~`` is the user's home, also where no shell saw it: in a settings file, behind ``--index=``.
     Whether it is there, and may be read, is for who opens it to say.
 
     Raises:
@@ -45,7 +46,7 @@ def named(text: str) -> str:
                 f"{_short(text)} is too long a name for a file ({len(text):,} characters)",
                 hint="give a shorter one",
             ) from error
-    return text
+    return os.path.expanduser(text)  # Path.expanduser raises where there is no such user  # noqa: PTH111
 
 
 def _short(text: str) -> str:

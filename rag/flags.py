@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rag.errors import UsageError
 from rag.files import named
 
 if TYPE_CHECKING:
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 
 def path(text: str) -> Path:
     """What stands for a file or folder; every argument and option that names one is read so."""
+    if text == "-":
+        raise UsageError(
+            "nothing is read from standard input or written to standard output as a file",
+            hint="name a file; one that is called so is ./-",
+        )
     return Path(named(text))
 
 

@@ -164,7 +164,7 @@ def kept_in(path: Path, *, resume: bool) -> Iterator[tuple[int, list[Answer]]]:
         IndexBusy: Another conversation is writing it.
     """
     try:
-        if not resume and path.exists() and path.stat().st_size:
+        if not resume and path.is_file() and path.stat().st_size:
             raise UsageError(
                 f"{path} is there already", hint=f"go on with it: rag chat --resume {path}"
             )

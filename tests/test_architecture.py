@@ -123,7 +123,7 @@ MAY_IMPORT = {
     " scoreboard report opening",
     # the command line
     "console": "terminal opening",
-    "flags": "config files",
+    "flags": "errors config files",
     "many": "records errors terminal config store scope answering gold endpoint judges evaluation"
     " opening render batch evalrun console flags",
     "speaking": "records render console",

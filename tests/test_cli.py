@@ -151,6 +151,13 @@ def test_names_that_no_file_can_have(
     Path("rag.toml").write_text('index = "in\\u0000dex"')
     assert "no file can be called" in str(invoke("status").exception)
     Path("rag.toml").unlink()
+    for command in (("batch", "-", "-o", "out"), ("batch", "q.txt", "-o", "-"), ("index", "-")):
+        assert "standard" in str(invoke(*command, "--index", "new").exception)
+    Path("rag.toml").write_text('index = "~/inner/index"')
+    assert invoke("index", "~/../a.md").exit_code == 0
+    assert (tmp_path / "home" / "inner" / "index" / "rag.sqlite").is_file()
+    assert not (tmp_path / "~").exists()
+    Path("rag.toml").unlink()
     long = "y" * 250  # what is kept beside it has a longer name
     error = invoke("batch", "q.txt", "-o", long, "--index", str(shared_index)).exception
     assert isinstance(error, UsageError)

@@ -101,6 +101,8 @@ CASES = [
     Case("frobnicate", 2, "frobnicate", "--help", process=True),
     Case("ask Why? --frobnicate", 2, "--frobnicate", "--help"),
     Case("ask", 2, "question", "rag ask --help"),
+    Case("ask What is it", 2, "(is it)", 'quotation marks: rag ask "What'),
+    Case("chat --save empty", 2, "Is a directory", "may write"),
     Case("batch rag.toml", 2, "--out", "rag batch --help"),
     Case("models pull --frobnicate", 2, "--frobnicate", "rag models pull --help"),
     Case("batch absent.xlsx -o out", 4, "cannot be read: No such file", ".csv"),
