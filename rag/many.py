@@ -10,7 +10,7 @@ import typer
 
 from rag import console, flags
 from rag.errors import InputUnreadable, UsageError
-from rag.terminal import json_text
+from rag.terminal import json_text, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -203,6 +203,9 @@ def batch(
     from rag.render import batch_json, batch_text
 
     silent = quiet or as_json
+    wanted = out.suffix.lower().removeprefix(".")
+    if wanted in ("csv", "md") and form == "jsonl" and not silent:
+        console.note(f"{printable(str(out))} will hold JSON lines; for people: --format {wanted}")
     report = _answered(
         read_questions(questions), out, settings, quiet=silent,
         docs=docs or (), where=where or (), form=form, retry_errors=retry_errors,

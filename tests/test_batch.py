@@ -172,6 +172,16 @@ def test_a_retry_goes_on_where_it_was_killed(shared_index: Path, tmp_path: Path)
     assert [row["question"] for row in rows(out)] == [*TEXTS[:3], TEXTS[1]]
 
 
+def test_a_name_that_promises_a_table_is_pointed_out(
+    shared_index: Path, asked: Path, tmp_path: Path
+) -> None:
+    note = "will hold JSON lines; for people: --format csv"
+    assert note in batch(shared_index, asked, tmp_path / "out.CSV").stderr
+    table = batch(shared_index, asked, tmp_path / "table.csv", "--format", "csv")
+    assert "JSON lines" not in table.stderr
+    assert batch(shared_index, asked, tmp_path / "more.md", "--quiet").stderr == ""
+
+
 @pytest.mark.parametrize("form", ["csv", "md"])
 def test_a_row_that_was_changed_by_hand_is_named(
     form: str, shared_index: Path, asked: Path, tmp_path: Path
