@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from bench.support import FETCHED
 from rag.config import load
 from rag.metrics import missing_facts
-from rag.opening import Consent, open_engine
+from rag.opening import open_engine
 from rag.records import Answer
 from rag.resample import Estimate, Pair, ratio, ratio_difference
 from rag.session import Session
@@ -34,8 +35,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("bench/results/chat.jsonl"))
     parser.add_argument("--every", type=int, default=1, help="only each Nth conversation")
     chosen = parser.parse_args()
-    quiet = Consent(may_fetch=lambda *_: True, progress=lambda *_: None, say=print)
-    session = Session(open_engine(load(flags={"index": chosen.index}), quiet))
+    session = Session(open_engine(load(flags={"index": chosen.index}), FETCHED))
     lines = chosen.conversations.read_text(encoding="utf-8").splitlines()
     pairs: list[tuple[bool, bool, bool]] = []  # answerable, good in the chat, good standalone
     chosen.out.parent.mkdir(parents=True, exist_ok=True)

@@ -43,7 +43,7 @@ def writers(bench: Bench) -> Generator[str, None, None]:
         said = [json.loads(process.communicate()[0]) for process in running]
         pids = {str(process.pid) for process in running}
         for one in said:
-            named = re.search(r"process (\d+) is writing", one.get("message", ""))
+            named = re.search(r"process (\d+) .*is writing", one.get("message", ""))
             if "error" not in one:
                 yield "wrote, or found it written"
             elif one["error"] != IndexBusy.kind or not named or named[1] not in pids:

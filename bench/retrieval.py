@@ -21,9 +21,10 @@ import numpy as np
 from bench.sets import musique, scifact, xquad
 from bench.sets.convert import DATA
 from bench.sets.records import BenchSet, choose
+from bench.support import FETCHED
 from rag import dense, split
 from rag.config import Settings, load
-from rag.opening import Consent, embedder_name, load_embedder
+from rag.opening import embedder_name, load_embedder
 from rag.records import Acronym, Document, Embedder
 from rag.retrieve import make_query, retrieve
 from rag.store import IndexedFile, Store, open_index
@@ -227,8 +228,7 @@ def main(arguments: list[str] | None = None) -> None:
                         help="also fuse by ranks, dense weighted so")  # fmt: skip
     chosen = parser.parse_args(arguments)
     settings = load()
-    quiet = Consent(may_fetch=lambda *_: True, progress=lambda *_: None, say=print)
-    embedder = load_embedder(settings, quiet)
+    embedder = load_embedder(settings, FETCHED)
     results = {}
     for name in chosen.sets:
         whole = LOADERS[name](chosen.data)

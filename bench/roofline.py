@@ -20,10 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from bench.support import INSTALLED
 from rag.compose import compose_judgement
 from rag.config import load
 from rag.generate import _JUDGE, LlamaGenerator, cores
-from rag.opening import Consent, load_generator
+from rag.opening import load_generator
 
 _SIDE = 2048  # of a square matrix: 17 GFLOP a product
 _FLOATS = 50_000_000  # 200 MB a vector
@@ -61,7 +62,7 @@ def main() -> None:
     import llama_cpp
 
     roof, memory = arithmetic(), bandwidth()
-    generator = load_generator(load(), Consent(lambda *_: False, lambda *_: None, lambda _: None))
+    generator = load_generator(load(), INSTALLED)
     if not isinstance(generator, LlamaGenerator):
         raise SystemExit("a language model is wanted: set llm to a GGUF")
     weights = int(llama_cpp.llama_model_n_params(generator._model))

@@ -29,11 +29,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from bench.support import INSTALLED
 from rag import dense, lexical
 from rag.config import load
 from rag.describe import Description
 from rag.indexing import build_index, recipe_of
-from rag.opening import Consent, embedder_name, load_embedder
+from rag.opening import embedder_name, load_embedder
 from rag.records import Document, Embedder, FloatMatrix, Passage, Sentence
 from rag.retrieve import Query, fuse, retrieve
 from rag.sandbox import DEFAULT_LIMITS
@@ -50,7 +51,6 @@ _POOL = 100
 SETTINGS = load()
 EMBEDDER = embedder_name(SETTINGS)
 RECIPE = recipe_of(EMBEDDER, DEFAULT_LIMITS)
-INSTALLED = Consent(lambda *_: False, lambda *_: None, lambda _: None)
 T = TypeVar("T")
 Found = list[tuple[int, float]]
 

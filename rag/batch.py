@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from rag.rows import (
     Found,
     appending,
     claimed,
+    no_answer,
     put_in_place,
     rows,
     run_file,
@@ -98,10 +99,26 @@ def run_batch(
 
 
 def _show(files: Files, form: Form) -> None:
-    """Write what people read, from the answers that are there."""
-    if form != "jsonl" and files.answers.exists():
-        parts = csv_parts if form == "csv" else markdown_parts
-        replace_file(files.out, parts(rows(files.answers)))
+    """Write what people read, from the answers that are there.
+
+    Raises:
+        UsageError: A row is none that this program wrote; nothing is changed.
+    """
+    if form == "jsonl" or not files.answers.exists():
+        return
+    parts = csv_parts if form == "csv" else markdown_parts
+    line = 0
+
+    def counted() -> Iterator[dict[str, Any]]:
+        nonlocal line
+        for row in rows(files.answers):
+            line += 1
+            yield row
+
+    try:
+        replace_file(files.out, parts(counted()))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise no_answer(files.answers, line) from error
 
 
 class _Run:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from dataclasses import replace as replace_
 from pathlib import Path, PurePosixPath
 
 from rag.errors import IndexUnusable, InputUnreadable
-from rag.find import Source, find
+from rag.find import Source, Whose, find, mode_of, places_of
 from rag.formats import format_of
 from rag.read import Raw, convert, load
 from rag.records import Document, Skipped
@@ -76,17 +77,14 @@ def look(roots: list[Path], live: Live, *, replace: bool, gitignore: bool) -> Ch
     Raises:
         InputUnreadable: A root is missing.
     """
-    sources, skipped = find(roots, gitignore=gitignore)
-    taken = [] if replace else _taken(sources, live, roots)
-    names = {skip.path for skip in taken}
-    sources = [source for source in sources if source.path not in names]
+    sources, skipped = find(roots, gitignore=gitignore, whose=_owners(live, roots, replace=replace))
     hidden = _hidden(skipped, live, {source.path for source in sources})
     inputs: tuple[Source | Skipped, ...] = (*sources, *hidden)
     here = {source.path for source in inputs}
     return Changes(
         inputs=inputs,
         gone=_gone(live, roots, here, replace=replace),
-        skipped=[*(skip for skip in skipped if skip not in hidden), *taken],
+        skipped=[skip for skip in skipped if skip not in hidden],
     )
 
 
@@ -249,20 +247,27 @@ def _seen(source: Source | Skipped) -> str:
     return f"{state.st_size}.{state.st_mtime_ns}.{state.st_ctime_ns}.{state.st_ino}"
 
 
-def _taken(sources: list[Source], live: Live, roots: list[Path]) -> list[Skipped]:
-    """Files with the name of a document of another root: it is still there, or its root is away."""
-    taken = []
-    for source in sources:
-        if before := live.get(source.path):
-            root = Path(before.root)
-            other = root / source.path if root.is_dir() else root
-            if root not in roots and not root.exists():
-                if not _holds(source.file, before.sha256):  # else its folder was moved
-                    why = f"same name as a document of {root}, which is away (--replace drops it)"
-                    taken.append(Skipped(source.path, why))
-            elif other.exists() and other != source.file:
-                taken.append(Skipped(source.path, f"same name as a document of {root}"))
-    return taken
+def _owners(live: Live, roots: list[Path], *, replace: bool) -> Whose:
+    """What the index knows of the names of files.
+
+    The name of another file is free again once that is gone, but not while its root is away.
+    """
+
+    def whose(path: str, file: Path) -> bool | None:
+        before = live.get(path)
+        if before is None:
+            return None
+        root = Path(before.root)
+        places = places_of(path, root)
+        if file in places:
+            return True
+        if root not in roots and replace:
+            return None
+        if root not in roots and not mode_of(root):
+            return _holds(file, before.sha256)  # then its folder was moved
+        return False if any(map(mode_of, places)) else None
+
+    return whose
 
 
 def _holds(file: Path, sha256: str) -> bool:
@@ -279,7 +284,7 @@ def _hidden(skipped: list[Skipped], live: Live, readable: set[str]) -> list[Skip
     reasons = {s.path: s for s in skipped if s.path in live}
     for folder in [s for s in skipped if s.path.endswith("/")]:
         for path in live:
-            if path.startswith(folder.path):
+            if f"/{folder.path}" in f"/{path}":  # it may be called with the folders above
                 reasons.setdefault(path, Skipped(path, f"its folder {folder.reason}"))
     return [reason for path, reason in reasons.items() if path not in readable]
 
@@ -295,7 +300,15 @@ def _gone(live: Live, roots: list[Path], here: set[str], *, replace: bool) -> li
 
 def gone_from(root: Path, roots: list[Path]) -> bool:
     """Whether a root of the index, a file or a folder within one of these, is there no more."""
-    return any(other in root.parents and other.is_dir() for other in roots) and not root.exists()
+    if not any(other in root.parents and stat.S_ISDIR(mode_of(other)) for other in roots):
+        return False
+    try:
+        root.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:  # it may be there, and not be looked at
+        return False
+    return False
 
 
 def _root_of(source: Source | Skipped, roots: list[Path]) -> str:

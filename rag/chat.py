@@ -25,11 +25,18 @@ _PROMPT = "> "
 def chat(
     resume: Annotated[
         Path | None,
-        typer.Option("--resume", metavar="FILE", help="Go on with a saved conversation."),
+        typer.Option(
+            "--resume", metavar="FILE", parser=flags.path, help="Go on with a saved conversation."
+        ),
     ] = None,
     save: Annotated[
         Path | None,
-        typer.Option("--save", metavar="FILE", help="Keep each turn in a new file (JSONL)."),
+        typer.Option(
+            "--save",
+            metavar="FILE",
+            parser=flags.path,
+            help="Keep each turn in a new file (JSONL).",
+        ),
     ] = None,
     docs: flags.DocsFlag = None,
     where: flags.WhereFlag = None,

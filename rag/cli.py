@@ -6,27 +6,22 @@ Nothing heavy is imported at the top: ``rag --help`` must be there at once.
 from __future__ import annotations
 
 import io
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
-from rag import __version__, chat, console, flags, many, show
+from rag import __version__, catalogue, chat, console, flags, many, show
 from rag.errors import (
     IndexUnusable,
     InputUnreadable,
     Interrupted,
-    ModelUnusable,
     OutOfResources,
     RagError,
     UsageError,
 )
 from rag.terminal import printable
-
-if TYPE_CHECKING:
-    from rag.config import Settings
 
 app = typer.Typer(
     name="rag",
@@ -35,8 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-models_app = typer.Typer(help="Fetch, list and verify models.", rich_markup_mode=None)
-app.add_typer(models_app, name="models")
+app.add_typer(catalogue.app, name="models")
 
 
 @app.callback(invoke_without_command=True)
@@ -57,7 +51,10 @@ def root(
 def index(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="Folders or files; default: what is indexed, else the corpus setting."),
+        typer.Argument(
+            parser=flags.path,
+            help="Folders or files; default: what is indexed, else the corpus setting.",
+        ),
     ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Drop documents of folders that are not named.")
@@ -115,10 +112,11 @@ def index(
             )
 
     if dry_run:
-        report = preview_index(
-            roots, folder=folder, embedder_name=name, max_bytes=max_bytes, limits=limits,
-            replace=replace, gitignore=gitignore,
-        )  # fmt: skip
+        with console.progress("looking", quiet=quiet or as_json, named=True) as tell:
+            report = preview_index(
+                roots, folder=folder, embedder_name=name, max_bytes=max_bytes, limits=limits,
+                replace=replace, gitignore=gitignore, progress=tell,
+            )  # fmt: skip
     else:
         model_path(settings, "embedder", consent)
         report = run(roots, check=check)
@@ -152,7 +150,8 @@ def status(
     from rag.doctor import index_status
     from rag.render import status_json, status_text
 
-    state = index_status(settings, check=check)
+    with console.busy("looking at the index …", quiet=as_json):
+        state = index_status(settings, check=check)
     console.out(status_json(state) if as_json else status_text(state))
     if not state.sound:
         raise IndexUnusable(
@@ -181,11 +180,14 @@ def search(
     settings = flags.settings(config, index=index_dir, embedder=embedder, offline=offline)
     from rag.opening import open_engine
     from rag.render import search_json, search_text
+    from rag.retrieve import check_question
 
-    consent = console.consent(quiet=quiet or as_json)
-    engine = open_engine(settings, consent, generate=False, docs=docs or (), where=where or ())
     query = _valid(query)
-    searched, hits = engine.search(query, limit)
+    check_question(query)
+    with console.busy("loading the index and the embedder …", quiet=quiet):
+        consent = console.consent(quiet=quiet or as_json)
+        engine = open_engine(settings, consent, generate=False, docs=docs or (), where=where or ())
+        searched, hits = engine.search(query, limit)
     if as_json:
         console.out(search_json(query, searched.text, hits))
     else:
@@ -209,14 +211,14 @@ def ask(
     offline: flags.OfflineFlag = None,
 ) -> None:
     """Answer one question, every sentence with its source."""
-    question = _valid(question)
-    if not question.strip():
-        raise UsageError("the question is empty", hint='ask something: rag ask "Why …?"')
     settings = flags.settings(config, index=index_dir, embedder=embedder, llm=llm, offline=offline)
     from rag.opening import open_engine
     from rag.render import answer_json
+    from rag.retrieve import check_question
     from rag.speaking import speak
 
+    question = _valid(question)
+    check_question(question)
     with console.busy("loading the index and the models …", quiet=quiet):
         consent = console.consent(quiet=quiet or as_json)
         engine = open_engine(settings, consent, docs=docs or (), where=where or ())
@@ -246,84 +248,12 @@ def doctor(
     from rag.doctor import examine
     from rag.render import findings_json, findings_text
 
-    findings = examine(settings)
+    with console.busy("looking at this machine …", quiet=quiet or as_json):
+        findings = examine(settings)
     console.out(findings_json(findings) if as_json else findings_text(findings))
     worst = next((finding.exit_code for finding in findings if not finding.ok), 0)
     if worst:
         raise typer.Exit(worst)
-
-
-@models_app.command("pull")
-def models_pull(
-    names: Annotated[
-        list[str] | None, typer.Argument(help="Catalogue or hub names; default: those configured.")
-    ] = None,
-    config: flags.ConfigFlag = None,
-    quiet: flags.QuietFlag = False,
-    offline: flags.OfflineFlag = None,
-) -> None:
-    """Fetch models and verify them."""
-    settings = flags.settings(config, offline=offline)
-    from rag import fetch
-
-    folder = _models_folder(settings)
-    for name in names or [settings.embedder, settings.llm]:
-        if name in ("hash", "extractive"):
-            continue
-        with console.progress(f"fetching {name}", quiet=quiet, unit="bytes") as tell:
-            path = fetch.pull(
-                name, folder=folder, offline=settings.offline, progress=tell, say=console.note
-            )
-        console.out(f"{name}: {path}")
-
-
-@models_app.command("list")
-def models_list(config: flags.ConfigFlag = None, as_json: flags.JsonFlag = False) -> None:
-    """List the catalogue, and which of it is on this machine."""
-    settings = flags.settings(config)
-    from dataclasses import asdict
-
-    from rag import models
-
-    states = models.status(_models_folder(settings))
-    if as_json:
-        console.out(json.dumps({"schema": "rag.models/1", "models": [asdict(s) for s in states]}))
-        return
-    for state in states:
-        here = "here" if state.present else "not fetched"
-        console.out(
-            f"{state.name:40} {state.kind:9} {state.size / 1e6:8.1f} MB  {state.license:12} {here}"
-        )
-
-
-@models_app.command("verify")
-def models_verify(
-    names: Annotated[
-        list[str] | None, typer.Argument(help="Catalogue names; default: all that are here.")
-    ] = None,
-    config: flags.ConfigFlag = None,
-    quiet: flags.QuietFlag = False,
-) -> None:
-    """Hash models in full and compare with the pinned sums."""
-    settings = flags.settings(config)
-    from rag import models
-
-    folder = _models_folder(settings)
-    chosen = names or [s.name for s in models.status(folder) if s.present and s.license]
-    bad: list[str] = []
-    for name in chosen:
-        with console.progress(f"verifying {name}", quiet=quiet, unit="bytes") as tell:
-            problems = models.verify(name, folder=folder, progress=tell)
-        console.out(f"{name}: {'; '.join(problems) or 'sound'}")
-        if problems:
-            bad.append(name)
-    if bad:
-        raise ModelUnusable(
-            f"{len(bad)} of {len(chosen)} models are not sound",
-            hint=f"fetch again: rag models pull {' '.join(bad)}",
-        )
-    if not chosen:
-        console.out("no models here; fetch them: rag models pull")
 
 
 # -- plumbing -----------------------------------------------------------------------------------
@@ -346,7 +276,7 @@ def main() -> NoReturn:
     except typer.TyperException as error:
         formatted = getattr(error, "format_message", None)
         message = formatted() if formatted else str(error)
-        _fail(UsageError(message or "wrong usage", hint="see: rag --help"), debug=debug)
+        _fail(UsageError(message or "wrong usage", hint=f"see: {_help_of(error)}"), debug=debug)
     except (KeyboardInterrupt, typer.Abort):
         _fail(Interrupted("stopped", hint="run the same command again to go on"), debug=False)
     except MemoryError as error:
@@ -359,13 +289,36 @@ def main() -> NoReturn:
 
         if error.errno == errno.ENOSPC:
             _fail(_out_of("disk", error), debug=debug)
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG):
+            _fail(_forbidden(error), debug=debug)
         _bug(error, debug=debug)
     except Exception as error:
         _bug(error, debug=debug)
 
 
+def _help_of(error: Exception) -> str:
+    """The command that explains the one that was used wrongly."""
+    context, names = getattr(error, "ctx", None), ["--help"]
+    while context and context.parent:
+        names.insert(0, context.info_name)
+        context = context.parent
+    quoted = f'; put it in quotation marks: rag {names[0]} "What …?"'
+    several = names[0] in ("ask", "search") and "extra argument" in str(error)
+    return " ".join(["rag", *names]) + (quoted if several else "")
+
+
 def _out_of(what: str, cause: BaseException) -> RagError:
     error = OutOfResources(f"out of {what}", hint=f"free some {what} and run again")
+    error.__cause__ = cause
+    return error
+
+
+def _forbidden(cause: OSError) -> RagError:
+    """What the system does not allow is for the user to mend, wherever it comes up."""
+    error = UsageError(
+        f"{cause.filename or 'a file'} cannot be used: {cause.strerror}",
+        hint="look at who may read and write it, or name another",
+    )
     error.__cause__ = cause
     return error
 
@@ -387,12 +340,6 @@ def _fail(error: RagError, *, debug: bool) -> NoReturn:
         f"error: {printable(error.message)}\nhint: {printable(error.hint) or 'see: rag doctor'}"
     )
     sys.exit(error.exit_code)
-
-
-def _models_folder(settings: Settings) -> Path:
-    from rag.models import models_folder
-
-    return models_folder(Path(settings.models).expanduser() if settings.models else None)
 
 
 def _valid(text: str) -> str:

@@ -30,7 +30,7 @@ def compare(report: Report, baseline: Report) -> dict[str, Any]:
     """
     try:
         return _compare(report, baseline)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputUnreadable(
             f"the baseline is damaged: a row lacks a field or has a wrong one: {error}",
             hint="make it again: rag eval GOLD --report DIR",

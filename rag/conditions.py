@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from rag.errors import UsageError
+from rag.formats import format_of
 from rag.records import DocumentInfo
 from rag.terminal import printable
 
@@ -67,7 +68,12 @@ def condition_of(text: str) -> Condition:
     field, operator, value = match[1].lower(), match[2].replace("==", "="), match[3].strip()
     if field not in FIELDS:
         raise UsageError(f"documents have no field {printable(field)!r}", hint=fields)
-    if field == "date" and (operator == "~" or not _is_date(value)):
+    if field == "date" and operator == "~":
+        raise UsageError(
+            f"{printable(text)!r}: ~ looks for a part of a text, and a date is none",
+            hint="'date=2024' is any day of 2024; compare with = != < <= > >=",
+        )
+    if field == "date" and not _is_date(value):
         raise UsageError(
             f"{printable(text)!r} compares with no date",
             hint="dates look like 2024, 2024-06 or 2024-06-30; compare with = != < <= > >=",
@@ -77,6 +83,8 @@ def condition_of(text: str) -> Condition:
             f"{printable(text)!r}: only dates come before and after each other",
             hint=f"compare a {field} with = or !=, or ~ for a part of it; {fields}",
         )
+    if field == "format" and operator != "~":  # as files are called: md is markdown
+        value = format_of(f"_.{value}") or value
     return Condition(field, operator, value)
 
 
@@ -106,7 +114,7 @@ def there_is(field: str, documents: Sequence[DocumentInfo]) -> str:
         return f"the dates of the documents go from {values[0]} to {values[-1]}"
     more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
     named = ", ".join(printable(value) for value in values[:_SHOWN])
-    return f"of {field} there is {named}{more}"
+    return f"the {field}s that there are: {named}{more}"
 
 
 def _compares(have: str, operator: str, wanted: str) -> bool:

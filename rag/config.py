@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from rag.errors import UsageError
+from rag.files import named
 
 CONFIG_FILE = "rag.toml"
 _ENV_PREFIX = "RAG_"
 # Secrets are no settings, because those stand in files and reports: whoever needs one reads it.
 JUDGE_KEY = "RAG_JUDGE_KEY"
 _SECRETS = frozenset({JUDGE_KEY})
+_NAMES = frozenset({"corpus", "index", "models", "embedder", "llm"})  # of files, or maybe so
 
 
 def _bounded(default: Any, low: float, high: float) -> Any:
@@ -85,13 +87,15 @@ class Settings:
 def load(
     *,
     config_file: Path | None = None,
+    new: bool = False,
     environment: Mapping[str, str] | None = None,
     flags: Mapping[str, Any] | None = None,
 ) -> Settings:
     """Merge the layers.
 
     Args:
-        config_file: A file the user named (must exist); None means ``rag.toml`` if there is one.
+        config_file: A file the user named; None means ``rag.toml`` if there is one.
+        new: Whether the named file may be missing, because it is to be written.
         environment: Variables to read; None means the process's own.
         flags: Settings from the command line; None values are not set.
 
@@ -102,7 +106,7 @@ def load(
     layers = [
         (
             str(config_file or CONFIG_FILE),
-            _from_file(config_file),
+            _from_file(config_file, new=new),
         ),
         (
             "environment",
@@ -131,14 +135,16 @@ def _spelled(name: str, layer: str) -> str:
     return f"{_ENV_PREFIX}{name.upper()}" if layer == "environment" else name
 
 
-def _from_file(config_file: Path | None) -> dict[str, Any]:
+def _from_file(config_file: Path | None, *, new: bool) -> dict[str, Any]:
     path = config_file or Path(CONFIG_FILE)
-    if not path.is_file():
-        if config_file is None:
-            return {}
-        raise UsageError(f"no configuration file {path}", hint="name an existing --config FILE")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        if config_file is None or new:
+            return {}
+        raise UsageError(
+            f"no configuration file {path}", hint="name an existing --config FILE"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UsageError(
             f"{path} cannot be read: {error}", hint="it must be a TOML file of settings"
@@ -163,6 +169,11 @@ def _convert(raw: Any, spec: Any, layer: str) -> Any:
             f"{name} in {layer} must be {_KIND_WORDS[kind]}, not {raw!r}",
             hint=f"the default is {spec.default!r}",
         )
+    if isinstance(value, str):
+        if spec.default and not value.strip():
+            raise UsageError(f"{name} in {layer} is empty", hint=f"the default is {spec.default!r}")
+        if value and spec.name in _NAMES:
+            value = named(value)
     low, high = spec.metadata.get("low"), spec.metadata.get("high")
     if low is not None and not low <= value <= high:
         raise UsageError(

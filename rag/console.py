@@ -5,6 +5,7 @@ Answers go to stdout, everything else to stderr.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -206,6 +207,7 @@ def dim(text: str) -> None:
 
 
 def note(text: str, end: str = "\n") -> None:
-    """Print to stderr: all that is not an answer."""
-    sys.stderr.write(text + end)
-    sys.stderr.flush()
+    """Print to stderr: all that is not an answer, so that nobody has to read it."""
+    with contextlib.suppress(BrokenPipeError):
+        sys.stderr.write(text + end)
+        sys.stderr.flush()

@@ -8,19 +8,31 @@ import sqlite3
 from pathlib import Path
 
 from rag.errors import IndexBusy, IndexUnusable, OutOfResources, RagError
+from rag.files import held_by
 
 DATABASE = "rag.sqlite"
+LOCK = "lock"  # held by who writes, who says in it which process that is
 
 
 def is_index(folder: Path) -> bool:
-    """Whether a folder holds an index, sound or not."""
-    return (folder / DATABASE).is_file()
+    """Whether a folder holds an index, sound or not.
+
+    Raises:
+        IndexUnusable: The folder may not be entered, so nobody knows.
+    """
+    try:
+        return (folder / DATABASE).is_file()
+    except OSError as error:
+        raise unreadable(folder, error.strerror) from error
 
 
 def has_files(folder: Path) -> bool:
     """Whether a run found files already; False for what a first run left that was not finished.
 
     A damaged index counts as one that has.
+
+    Raises:
+        IndexUnusable: The folder may not be entered.
     """
     if not is_index(folder):
         return False
@@ -41,10 +53,11 @@ def connect(folder: Path) -> sqlite3.Connection:
 
     Raises:
         IndexUnusable: There is none, or it cannot be read.
-        IndexBusy: Another process keeps it locked.
+        IndexBusy: Another process keeps it locked, or is about to make it.
     """
     if not is_index(folder):
-        raise IndexUnusable(f"no index in {folder}", hint="build one: rag index FOLDER")
+        none = IndexUnusable(f"no index in {folder}", hint="build one: rag index FOLDER")
+        raise being_made(folder) or none
     file = (folder / DATABASE).resolve()
     _take_back(file)
     with contextlib.ExitStack() as undo:
@@ -59,6 +72,29 @@ def connect(folder: Path) -> sqlite3.Connection:
             raise failed(folder, error) from error
         undo.pop_all()
     return connection
+
+
+def being_made(folder: Path, documents: int = 0) -> IndexBusy | None:
+    """What to raise where there is no index yet because a first run is at work, else None."""
+    try:
+        lock = os.open(folder / LOCK, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        owner = held_by(lock, lambda: lock_owner(lock), shared=True)
+    finally:
+        os.close(lock)
+    if not owner:
+        return None
+    return IndexBusy(
+        f"{owner} is making the index in {folder}, and is not done: {documents:,} documents so far",
+        hint="wait for it to finish; rag status says how far it is",
+    )
+
+
+def lock_owner(lock: int) -> str:
+    """What is written in the open file of a lock: the process that holds it, or held it."""
+    return os.pread(lock, 32, 0).decode("ascii", "replace")
 
 
 def connect_to_write(file: Path) -> sqlite3.Connection:
@@ -104,11 +140,16 @@ def failed(folder: Path, error: sqlite3.Error) -> RagError:
     if code & 0xFF == sqlite3.SQLITE_FULL:
         return no_space(folder)
     if code & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY):
-        return IndexUnusable(
-            f"the index in {folder} cannot be read: {error}",
-            hint=f"look at the disk, and at who may read and write {folder}",
-        )
+        return unreadable(folder, error)
     return damaged(folder, error)
+
+
+def unreadable(folder: Path, why: object) -> IndexUnusable:
+    """What to raise where the system does not let the file be read."""
+    return IndexUnusable(
+        f"the index in {folder} cannot be read: {why}",
+        hint=f"look at the disk, and at who may read and write {folder}",
+    )
 
 
 def no_space(folder: Path) -> OutOfResources:

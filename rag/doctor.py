@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rag import models
 from rag.config import Settings
+from rag.database import unreadable
 from rag.errors import IndexBusy, IndexUnusable, ModelUnusable, RagError
 from rag.generate import cores
 from rag.opening import check_embedder, embedder_name
@@ -113,7 +114,7 @@ def index_status(settings: Settings, *, check: bool = False) -> IndexState:
             folder=str(folder),
             generation=store.generation,
             counts=counts,
-            bytes=sum(file.stat().st_size for file in folder.iterdir() if file.is_file()),
+            bytes=_bytes(folder),
             models={"embedder": store.meta("embedder"), "llm": settings.llm},
             sound=not found,
             problems=tuple(found),
@@ -127,6 +128,13 @@ def index_status(settings: Settings, *, check: bool = False) -> IndexState:
                 if one in names and other in names
             ),
         )
+
+
+def _bytes(folder: Path) -> int:
+    try:
+        return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+    except OSError as error:
+        raise unreadable(folder, error.strerror) from error
 
 
 def _left_unchecked(store: Store) -> str:

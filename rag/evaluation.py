@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from rag.records import Hit
 from rag.resample import ratio
 from rag.scoring import Row, score
 from rag.store import Store
+from rag.terminal import json_text
+from rag.typed import check_answer
 
 SCHEMA = "rag.report/1"
 REPORT_FILE = "report.json"
@@ -150,21 +153,47 @@ def evaluate(
     rows: list[Row] = []
     models: dict[str, str] = {}
     generation = 0
-    for question, answer in paired(gold, answers):
+    for number, (question, answer) in enumerate(paired(gold, answers), 1):
         try:
             rows.append(score(question, answer, spans=spans[question.id], texts=texts))
+            _check(answer)
             if answer["status"] != "error" or not models:
                 models, generation = answer["models"], answer["index_generation"]
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InputUnreadable(
-                f"answer {len(rows) + 1} (to {question.id}) lacks a field or has a wrong one:"
-                f" {error}",
+                f"answer {number} (to {question.id}) lacks a field or has a wrong one: {error}",
                 hint="answers follow the schema rag.answer/1: let rag batch or rag eval write them",
             ) from error
     decided = Counter(bool(q.facts) for q in gold.questions if q.answer is not None)
     correctness = "mixed" if len(decided) == 2 else "f1" if decided[False] else "facts"
     return _report(gold, rows, settings=settings, models=models, correctness=correctness,
                    index_generation=generation)  # fmt: skip
+
+
+def _check(answer: Row) -> None:
+    """Make sure of what scoring does not touch, and the report counts or shows.
+
+    Raises:
+        KeyError: It is not there.
+        TypeError: It is of another type; or ValueError.
+    """
+    claims = [_known(claim) for claim in answer["claims"]]  # other programs do not know all of it
+    check_answer({**_known(answer), "claims": claims})
+    for field, _ in metrics.PERCENTILES.values():
+        metrics.stat(answer, field)
+    needed = (
+        (answer["claims"], ("text", "labels", "verdict")),
+        (answer.get("dropped", ()), ("text",)),
+        (answer["citations"], ("label",)),
+        ([answer["error"]] if answer["error"] else (), ("message",)),
+    )
+    for parts, names in needed:
+        for part in parts:
+            itemgetter(*names)(part)
+
+
+def _known(row: Row) -> Row:
+    return {name: value for name, value in row.items() if value is not None}
 
 
 def evaluate_retrieval(
@@ -343,13 +372,13 @@ def write_json(report: Report, folder: Path) -> Path:
     """Write ``report.json``, one row a line, whole or not at all."""
     path = folder / REPORT_FILE
     partial = folder / f"{REPORT_FILE}.part"
-    head = json.dumps({k: v for k, v in report.items() if k != "rows"}, ensure_ascii=False)
+    head = json_text({k: v for k, v in report.items() if k != "rows"})
     try:
-        with partial.open("w", encoding="utf-8") as file:
+        with partial.open("w", encoding="utf-8", errors="replace") as file:
             file.write(head[:-1] + ', "rows": [')
             for number, row in enumerate(report["rows"]):
                 file.write(",\n" if number else "\n")
-                file.write(json.dumps(row, ensure_ascii=False))
+                file.write(json_text(row))
             file.write("\n]}\n")
         partial.replace(path)
     finally:
@@ -364,9 +393,9 @@ def read_report(path: Path) -> Report:
     Raises:
         InputUnreadable: It is not there, or not a report.
     """
-    file = path / REPORT_FILE if path.is_dir() else path
-    hint = "name a folder that rag eval --report wrote, or its report.json"
+    file, hint = path, "name a folder that rag eval --report wrote, or its report.json"
     try:
+        file = path / REPORT_FILE if path.is_dir() else path
         report = json.loads(file.read_bytes())
     except OSError as error:
         raise InputUnreadable(f"{file} cannot be read: {error.strerror}", hint=hint) from error

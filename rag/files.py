@@ -17,6 +17,40 @@ from rag.errors import OutOfResources, UsageError
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _SUFFIX_BYTES = 4
 _WAIT = 0.5  # seconds
+_DAY = 86_400
+_SHOWN = 40  # characters of a name that is none
+
+
+def named(text: str) -> str:
+    """The name of a file or folder that the user gave, if there can be one of that name.
+
+    ``~`` is the user's home, also where no shell saw it: in a settings file, behind ``--index=``.
+    Whether it is there, and may be read, is for who opens it to say.
+
+    Raises:
+        UsageError: It is empty, too long, or holds a NUL.
+    """
+    if not text.strip():
+        raise UsageError(
+            "the name of a file or folder is empty", hint="name it; the current folder is . (a dot)"
+        )
+    try:
+        os.lstat(text)
+    except ValueError as error:
+        raise UsageError(
+            f"no file can be called {_short(text)!r}", hint="name it without control characters"
+        ) from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise UsageError(
+                f"{_short(text)} is too long a name for a file ({len(text):,} characters)",
+                hint="give a shorter one",
+            ) from error
+    return os.path.expanduser(text)  # Path.expanduser raises where there is no such user  # noqa: PTH111
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def replace_file(file: Path, data: bytes | Iterable[bytes]) -> None:
@@ -91,17 +125,20 @@ def begins(torn: bytes, head: bytes) -> bool:
     return head.startswith(torn) or torn.startswith(head)
 
 
-def hold(file: int) -> bool:
-    """Lock an open file for this process, until it is closed; False where another has it."""
+def hold(file: int, *, shared: bool = False) -> bool:
+    """Lock an open file for this process, until it is closed; False where another has it.
+
+    With ``shared`` others may have it so too: enough for who only wants to know.
+    """
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:
         return False
     return True
 
 
-def held_by(file: int, read_pid: Callable[[], str]) -> str:
-    """Lock an open file, or tell who has it: "" where this process has it now.
+def held_by(file: int, read_pid: Callable[[], str], *, shared: bool = False) -> str:
+    """Lock an open file, or tell who has it, and since when: "" where this process has it now.
 
     Who takes a lock says who it is an instant later, and who only looks at something does not say
     it at all and is soon done: for half a second both are waited for.
@@ -109,15 +146,22 @@ def held_by(file: int, read_pid: Callable[[], str]) -> str:
     Args:
         file: Open.
         read_pid: What the holder has written by now, which may be nothing or that of one before it.
+        shared: As for ``hold``.
     """
     until = time.monotonic() + _WAIT
-    while not hold(file):
+    while not hold(file, shared=shared):
         if _runs(pid := read_pid()):
-            return f"process {pid}"
+            return f"process {pid} (since {_clock(os.fstat(file).st_mtime)})"
         if time.monotonic() > until:
             return "another process"
         time.sleep(0.005)
     return ""
+
+
+def _clock(then: float) -> str:
+    """When that was, with its date where it is not within a day."""
+    form = "%H:%M" if time.time() - then < _DAY else "%Y-%m-%d %H:%M"
+    return time.strftime(form, time.localtime(then))
 
 
 def _runs(pid: str) -> bool:

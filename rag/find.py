@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pathspec
 
@@ -34,12 +34,26 @@ class Source:
     path: str
 
 
-def find(roots: list[Path], *, gitignore: bool = True) -> tuple[list[Source], list[Skipped]]:
+# Whether a name is that of this file in the index (True), of another (False), or of none (None).
+Whose = Callable[[str, Path], bool | None]
+
+
+def find(
+    roots: list[Path], *, gitignore: bool = True, whose: Whose = lambda *_: None
+) -> tuple[list[Source], list[Skipped]]:
     """List the files under the roots, in path order.
 
     A root may be a folder or a file. Symbolic links that lead out of their root, special files
     and other formats are skipped; ``.ragignore`` and, with ``gitignore``, ``.gitignore`` are obeyed
     silently, those of the folders below a root and of the root itself.
+
+    A file is called by its path below its root; where another has that name, by the name of the
+    root before it, and of as many folders above as it takes.
+
+    Args:
+        roots: Folders or files.
+        gitignore: Obey ``.gitignore`` too.
+        whose: What the index knows of a name: a file keeps the one it has.
 
     Raises:
         InputUnreadable: A root does not exist, cannot be listed, or has a name that is no text.
@@ -57,15 +71,57 @@ def find(roots: list[Path], *, gitignore: bool = True) -> tuple[list[Source], li
         folder = root if is_folder else root.parent
         candidates = list(_walk(root, skipped, gitignore=gitignore)) if is_folder else [root]
         for file in candidates:
-            path = printable(file.relative_to(folder).as_posix())
+            names = names_of(file, folder)
             reason = _why_not(file, folder)
             if reason:
-                skipped.append(Skipped(path, reason))
-            elif path in sources and sources[path].file.resolve() != file.resolve():
-                skipped.append(Skipped(path, f"same name as {printable(str(sources[path].file))}"))
+                known = (name for name in names if whose(name, file))
+                skipped.append(Skipped(next(known, names[0]), reason))
+            elif path := _called(file, names, sources, whose):
+                sources.setdefault(path, Source(file, path))
             else:
-                sources[path] = Source(file, path)
+                skipped.append(Skipped(names[0], "every name that it could have is another's"))
     return [sources[path] for path in sorted(sources)], skipped
+
+
+def names_of(file: Path, folder: Path) -> list[str]:
+    """What a file below a folder may be called: its path there, then with the folders above."""
+    below = file.relative_to(folder).parts
+    above = [part for part in folder.parts if part != folder.anchor]
+    return [printable("/".join([*above[len(above) - n :], *below])) for n in range(len(above) + 1)]
+
+
+def places_of(path: str, root: Path) -> list[Path]:
+    """The files that may be called so, the other way round; a root may be a file itself."""
+    if not stat.S_ISDIR(mode_of(root)):
+        return [root]
+    parts = PurePosixPath(path).parts
+    return [
+        root.joinpath(*parts[n:])
+        for n in range(len(parts))
+        if parts[:n] == root.parts[len(root.parts) - n :]
+    ]
+
+
+def mode_of(path: Path) -> int:
+    """What kind of file is there, and for whom; 0 where none is, or none that may be looked at."""
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return 0
+
+
+def _called(file: Path, names: list[str], sources: dict[str, Source], whose: Whose) -> str:
+    """The name that a file has already, or else the first that is free; "" where none is."""
+    free: list[str] = []
+    for name in names:
+        if name in sources:
+            if sources[name].file.resolve() == file.resolve():
+                return name
+        elif (known := whose(name, file)) is not False:
+            if known:
+                return name
+            free.append(name)
+    return next(iter(free), "")
 
 
 def _is_folder(root: Path) -> bool:

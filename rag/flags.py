@@ -7,12 +7,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rag.errors import UsageError
+from rag.files import named
+
 if TYPE_CHECKING:
     from rag.config import Settings
 
+
+def path(text: str) -> Path:
+    """What stands for a file or folder; every argument and option that names one is read so."""
+    if text == "-":
+        raise UsageError(
+            "nothing is read from standard input or written to standard output as a file",
+            hint="name a file; one that is called so is ./-",
+        )
+    return Path(named(text))
+
+
 IndexFlag = Annotated[str | None, typer.Option("--index", metavar="DIR", help="Index folder.")]
 ConfigFlag = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="Settings file (rag.toml).")
+    Path | None,
+    typer.Option("--config", metavar="FILE", parser=path, help="Settings file (rag.toml)."),
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
@@ -39,8 +54,11 @@ WhereFlag = Annotated[
 ]
 
 
-def settings(config: Path | None, **flags: Any) -> Settings:
-    """Settings of every layer; ``flags`` that are None were not given."""
+def settings(config: Path | None, *, new: bool = False, **flags: Any) -> Settings:
+    """Settings of every layer; ``flags`` that are None were not given.
+
+    With ``new`` the file may still have to be written.
+    """
     from rag.config import load
 
-    return load(config_file=config, flags=flags)
+    return load(config_file=config, new=new, flags=flags)

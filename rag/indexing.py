@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from dataclasses import replace as replace_
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 from rag import dense, language, read, split
 from rag.changes import Changes, Live, compare, gone_from, look, refuse_empty, refuse_mixture
 from rag.database import is_index
+from rag.find import mode_of
 from rag.mending import mend
 from rag.records import Document, Embedder, Skipped
 from rag.sandbox import DEFAULT_LIMITS, ParseLimits, Sandbox
@@ -133,15 +134,7 @@ def _run(
         changes, live, roots=roots, recipe=recipe, max_bytes=max_bytes, sandbox=sandbox,
         stored=store.document_at,
     )  # fmt: skip
-    done, inputs = 0, changes.inputs
-
-    def on_page(page: int, pages: int) -> None:
-        tell(f"{inputs[done].path}: page {page} of {pages} by OCR", done, len(inputs))
-
-    sandbox.on_page = on_page
-    for number, (path, document) in enumerate(looked):
-        tell(path, number, len(inputs))
-        done = number + 1
+    for path, document in _told(looked, changes, sandbox, tell):
         if document is None:
             continue
         content = changes.files[path].content
@@ -172,6 +165,25 @@ def _run(
     )  # fmt: skip
 
 
+def _told(
+    looked: Iterator[tuple[str, Document | None]],
+    changes: Changes,
+    sandbox: Sandbox,
+    tell: Progress,
+) -> Iterator[tuple[str, Document | None]]:
+    """The same, saying how far it is: with each file, and with each page that is recognised."""
+    done, inputs = 0, changes.inputs
+
+    def on_page(page: int, pages: int) -> None:
+        tell(f"{inputs[done].path}: page {page} of {pages} by OCR", done, len(inputs))
+
+    sandbox.on_page = on_page
+    for number, (path, document) in enumerate(looked):
+        tell(path, number, len(inputs))
+        done = number + 1
+        yield path, document
+
+
 def preview_index(
     roots: list[Path],
     *,
@@ -181,6 +193,7 @@ def preview_index(
     limits: ParseLimits = DEFAULT_LIMITS,
     replace: bool = False,
     gitignore: bool = True,
+    progress: Progress | None = None,
 ) -> IndexReport:
     """Say what ``build_index`` would do, and change nothing.
 
@@ -198,10 +211,11 @@ def preview_index(
         sandbox = stack.enter_context(Sandbox(limits))
         roots, changes = _listed(roots, live, recipe, replace=replace, gitignore=gitignore)
         stored = store.document_at if store else _no_document
-        for _ in compare(
+        looked = compare(
             changes, live, roots=roots, recipe=recipe, max_bytes=max_bytes, sandbox=sandbox,
             stored=stored,
-        ):  # fmt: skip
+        )  # fmt: skip
+        for _ in _told(looked, changes, sandbox, progress or (lambda *_: None)):
             pass
         if not changes.files:
             refuse_empty(roots, changes.skipped, changes.gone)
@@ -220,7 +234,7 @@ def _listed(
     not found is to be dropped.
     """
     known = resolved(named, live)
-    there = [root for root in known if root.exists()]
+    there = [root for root in known if mode_of(root)]
     roots = known if named or replace else there or known
     changes = look(roots, live, replace=replace, gitignore=gitignore)
     refuse_mixture(live, recipe, {s.path for s in changes.inputs}.union(changes.gone))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,6 +10,7 @@ import typer
 
 from rag import console, flags
 from rag.errors import InputUnreadable, UsageError
+from rag.terminal import json_text, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,25 +24,46 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    gold: Annotated[Path, typer.Argument(help="Gold set: JSONL, one question a line.")],
+    gold: Annotated[
+        Path,
+        typer.Argument(parser=flags.path, help="Gold set: JSONL, one question a line."),
+    ],
     answers: Annotated[
         Path | None,
-        typer.Option("--answers", metavar="OUT", help="Score these; what is missing is added."),
+        typer.Option(
+            "--answers",
+            "-o",
+            metavar="OUT",
+            parser=flags.path,
+            help="Score these; what is missing is added.",
+        ),
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option("--report", metavar="DIR", help="Write report.json and report.html there."),
+        typer.Option(
+            "--report",
+            metavar="DIR",
+            parser=flags.path,
+            help="Write report.json and report.html there.",
+        ),
     ] = None,
     retrieval: Annotated[
         bool, typer.Option("--retrieval", help="Score retrieval only, without language model.")
     ] = False,
     baseline: Annotated[
         Path | None,
-        typer.Option("--baseline", metavar="OTHER", help="Compare with an earlier report."),
+        typer.Option(
+            "--baseline", metavar="OTHER", parser=flags.path, help="Compare with an earlier report."
+        ),
     ] = None,
     gate: Annotated[
         Path | None,
-        typer.Option("--gate", metavar="FILE", help="Exit 1 where these thresholds are not met."),
+        typer.Option(
+            "--gate",
+            metavar="FILE",
+            parser=flags.path,
+            help="Exit 1 where these thresholds are not met.",
+        ),
     ] = None,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Choose answer_threshold and write it down.")
@@ -74,7 +95,7 @@ def evaluate(
 ) -> None:
     """Score answers against a gold set."""
     settings = flags.settings(
-        config, index=index_dir, embedder=embedder, llm=llm, offline=offline,
+        config, new=calibrate, index=index_dir, embedder=embedder, llm=llm, offline=offline,
         answer_threshold=0.0 if calibrate else None,  # a claim to weigh for every question
     )  # fmt: skip
     from rag.evalrun import Request, run
@@ -104,7 +125,7 @@ def evaluate(
             progress=progress,
             judging_progress=lambda done, total: judged("", done, total),
         )  # fmt: skip
-    console.out(json.dumps(found.report, ensure_ascii=False) if as_json else found.text)
+    console.out(json_text(found.report) if as_json else found.text)
     if not quiet:
         for note in found.notes:
             console.note(note)
@@ -151,8 +172,14 @@ def _judge(
 
 
 def batch(
-    questions: Annotated[Path, typer.Argument(help="A .txt, .csv or .jsonl file of questions.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="Answers, as JSONL.")],
+    questions: Annotated[
+        Path,
+        typer.Argument(parser=flags.path, help="A .txt, .csv or .jsonl file of questions."),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="OUT", parser=flags.path, help="Answers, as JSONL."),
+    ],
     form: Annotated[
         Literal["jsonl", "csv", "md"],
         typer.Option("--format", help="What OUT is: csv and md are for people."),
@@ -176,6 +203,9 @@ def batch(
     from rag.render import batch_json, batch_text
 
     silent = quiet or as_json
+    wanted = out.suffix.lower().removeprefix(".")
+    if wanted in ("csv", "md") and form == "jsonl" and not silent:
+        console.note(f"{printable(str(out))} will hold JSON lines; for people: --format {wanted}")
     report = _answered(
         read_questions(questions), out, settings, quiet=silent,
         docs=docs or (), where=where or (), form=form, retry_errors=retry_errors,

@@ -13,7 +13,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from rag.database import DATABASE, connect_to_write, damaged
+from rag.database import DATABASE, connect_to_write, failed
 from rag.errors import IndexUnusable, OutOfResources
 from rag.files import sync
 from rag.schema import SCHEMA_VERSION
@@ -66,7 +66,7 @@ def _open(folder: Path) -> Store:
     try:
         connection = connect_to_write(folder / DATABASE)
     except sqlite3.Error as error:
-        raise damaged(folder, error) from error
+        raise failed(folder, error) from error
     connection.text_factory = lambda data: data.decode("utf-8", "replace")
     return Store(folder, connection)
 

@@ -21,6 +21,7 @@ from rag.decode import MARKS
 from rag.errors import InputUnreadable
 from rag.records import Failure
 from rag.terminal import printable
+from rag.words import has_word
 
 _LONGEST_CELL = 1 << 30  # what stands beside a question may be long; csv's own limit is 128 kB
 
@@ -60,13 +61,12 @@ def read_questions(path: Path) -> list[Question]:
         InputUnreadable: It is missing, empty, of an unknown format, or has no such column.
     """
     reader = _READERS.get(path.suffix.lower())
+    data = _bytes(path)
     if reader is None:
-        raise InputUnreadable(
-            f"{path}: questions are read from {', '.join(_READERS)} files", hint="rename it"
-        )
+        raise InputUnreadable(f"{path}: questions are read from {_FILES} files", hint=_SAVE)
     questions: list[Question] = []
     lines: dict[object, int] = {}
-    for row in reader(_decode(path), path):
+    for row in reader(_decode(data, path), path):
         questions.append(_question(len(questions) + 1, row, lines))
     if not questions:
         raise InputUnreadable(f"{path} holds no question", hint="write one question a line")
@@ -86,8 +86,9 @@ def _question(number: int, row: _Row, lines: dict[object, int]) -> Question:
             "it has no question" if text is None else f"its question is no text but {text!r:.60}"
         )
         text = ""
-    elif not text.strip():
-        complaint = complaint or "its question is empty"
+    elif not has_word(text):
+        what = "holds no word" if text.strip() else "is empty"
+        complaint = complaint or f"its question {what}"
     if isinstance(id_, bool) or not isinstance(id_, str | int | None):
         complaint = complaint or f"its id is neither text nor a whole number: {id_!r:.60}"
         id_ = None
@@ -119,20 +120,22 @@ def _repaired(value: object) -> object:
     return None if _unwritable(value) else value
 
 
-def _decode(path: Path) -> str:
+def _bytes(path: Path) -> bytes:
+    hint = f"name a file of questions: {_FILES}"
+    try:
+        if path.exists() and not path.is_file():
+            raise InputUnreadable(f"{path} is not a file", hint=hint)
+        return path.read_bytes()
+    except OSError as error:
+        raise InputUnreadable(f"{path} cannot be read: {error.strerror}", hint=hint) from error
+
+
+def _decode(data: bytes, path: Path) -> str:
     """The file's text; bytes that are not UTF-8 become lone surrogates, which spoil their row only.
 
     Raises:
-        InputUnreadable: It cannot be opened, or is no text.
+        InputUnreadable: It is no text.
     """
-    try:
-        if path.exists() and not path.is_file():
-            raise InputUnreadable(f"{path} is not a file", hint="name a file of questions")
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputUnreadable(
-            f"{path} cannot be read: {error.strerror}", hint="name a file of questions"
-        ) from error
     for mark, encoding in MARKS:
         if data.startswith(mark):
             try:
@@ -229,3 +232,5 @@ def _header(text: str, path: Path) -> tuple[str, list[str]]:
 _READERS: dict[str, Callable[[str, Path], Iterator[_Row]]] = {
     ".txt": _txt, ".csv": _csv, ".jsonl": _jsonl,
 }  # fmt: skip
+_FILES = ", ".join(_READERS)
+_SAVE = "save it as .csv with a column question, or as .txt with one question a line"

@@ -6,7 +6,6 @@ zero-width characters never pass ``_safe``.
 
 from __future__ import annotations
 
-import json
 import re
 import textwrap
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from rag.clean import shown
 from rag.doctor import Finding, IndexState
 from rag.indexing import IndexReport
 from rag.records import Answer, BatchReport, Citation, Claim, Evidence, Hit
-from rag.terminal import printable, printable_lines
+from rag.terminal import json_text, printable, printable_lines
 
 _QUOTE_CHARS = 240
 _PARAGRAPH = re.compile(r"(?:\r\n|\n|\r)[^\S\r\n]*(?:\r\n|\n|\r)")
@@ -42,7 +41,7 @@ def answer_json(answer: Answer, *, id_: object = None, extra: dict[str, Any] | N
         "index_generation": answer.index_generation,
         **(extra or {}),
     }  # fmt: skip
-    return json.dumps(document, ensure_ascii=False)
+    return json_text(document)
 
 
 def search_json(query: str, expanded: str, hits: list[Hit]) -> str:
@@ -67,9 +66,8 @@ def search_json(query: str, expanded: str, hits: list[Hit]) -> str:
         }
         for hit in hits
     ]
-    return json.dumps(
-        {"schema": "rag.search/1", "query": query, "expanded_query": expanded, "results": results},
-        ensure_ascii=False,
+    return json_text(
+        {"schema": "rag.search/1", "query": query, "expanded_query": expanded, "results": results}
     )
 
 
@@ -269,7 +267,7 @@ def index_text(report: IndexReport) -> str:
 
 def index_json(report: IndexReport) -> str:
     """Schema ``rag.index/1``."""
-    return json.dumps({"schema": "rag.index/1", **asdict(report)}, ensure_ascii=False)
+    return json_text({"schema": "rag.index/1", **asdict(report)})
 
 
 def batch_text(report: BatchReport, out: str) -> str:
@@ -288,9 +286,7 @@ def batch_text(report: BatchReport, out: str) -> str:
 
 def batch_json(report: BatchReport, out: str) -> str:
     """Schema ``rag.batch/1``."""
-    return json.dumps(
-        {"schema": "rag.batch/1", **asdict(report), "output": out}, ensure_ascii=False
-    )
+    return json_text({"schema": "rag.batch/1", **asdict(report), "output": out})
 
 
 def status_text(state: IndexState) -> str:
@@ -323,7 +319,7 @@ def status_text(state: IndexState) -> str:
 def status_json(state: IndexState) -> str:
     """Schema ``rag.status/1``."""
     counts = {key: state.counts.get(key, 0) for key in ("documents", "passages", "sentences")}
-    return json.dumps(
+    return json_text(
         {
             "schema": "rag.status/1",
             "generation": state.generation,
@@ -337,8 +333,7 @@ def status_json(state: IndexState) -> str:
             "copies": state.copies,
             "recognised": state.recognised,
             "near_duplicates": [list(pair) for pair in state.near_duplicates],
-        },
-        ensure_ascii=False,
+        }
     )
 
 
@@ -356,7 +351,7 @@ def findings_json(findings: list[Finding]) -> str:
     """Schema ``rag.doctor/1``."""
     checks = [asdict(finding) for finding in findings]
     ok = all(finding.ok for finding in findings)
-    return json.dumps({"schema": "rag.doctor/1", "ok": ok, "checks": checks}, ensure_ascii=False)
+    return json_text({"schema": "rag.doctor/1", "ok": ok, "checks": checks})
 
 
 def _place(path: str, first: int, last: int, label: str) -> str:

@@ -15,7 +15,7 @@ from rag.dense import DenseIndex
 from rag.errors import UsageError
 from rag.records import Acronym, Embedder, FloatMatrix, Hit
 from rag.store import Store
-from rag.words import terms
+from rag.words import has_word, terms
 
 _DENSE_WEIGHT = 0.8  # 0.7 to 0.9 differ little on four sets (docs/experiments.md)
 _POOL = 100  # hits taken from each stage before fusion
@@ -36,15 +36,25 @@ class Query:
     terms: tuple[str, ...]
 
 
+def check_question(question: str) -> None:
+    """Make sure that something is asked, which needs no model.
+
+    Raises:
+        UsageError: It is empty, or nothing but signs.
+    """
+    if not has_word(question):
+        what = "is empty" if not question.strip() else "holds no word"
+        raise UsageError(f"the question {what}", hint='ask something: rag ask "Why …?"')
+
+
 def make_query(question: str, *, embedder: Embedder, acronyms: list[Acronym]) -> Query:
     """Expand and embed a question.
 
     Raises:
         UsageError: It is empty, or longer than the embedder reads.
     """
+    check_question(question)
     question = " ".join(question.split())
-    if not question:
-        raise UsageError("the question is empty", hint='ask something: rag ask "Why …?"')
     if len(question) > 100 * embedder.max_tokens or embedder.count(question) > embedder.max_tokens:
         raise UsageError(
             f"the question is too long: {len(question.split()):,} words; the embedder reads"

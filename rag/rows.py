@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rag.errors import IndexBusy, OutOfResources, UsageError
-from rag.files import append, begins, held_by, remove_left_over, replace_file, sync
+from rag.files import append, begins, held_by, named, remove_left_over, replace_file, sync
 from rag.questions import Question
-from rag.terminal import printable
+from rag.terminal import json_text, printable
 
 Form = Literal["jsonl", "csv", "md"]
 SCHEMA = "rag.answer/1"
@@ -71,7 +71,10 @@ class Files:
             raise UsageError(f"{out} is not a file", hint=_OTHER_OUT)
         answers = out if form == "jsonl" else out.with_name(f"{out.name}.jsonl")
         run = run_file(out)
-        return Files(out, answers, run, answers.with_name(f"{answers.name}.retry"))
+        again = answers.with_name(f"{answers.name}.retry")
+        for file in (answers, run, again):
+            named(str(file))  # longer than what the user named
+        return Files(out, answers, run, again)
 
     def refuse_to_overwrite(self, question_file: Path) -> None:
         """Raise UsageError if the questions would be written over."""
@@ -135,7 +138,7 @@ def _any_held(files: Files) -> bool:
 
 def _write_run(lock: int, settings: dict[str, object]) -> None:
     """Written and synced before the first row; torn, it belongs to no rows and is written anew."""
-    rest = json.dumps({"schema": _RUN_SCHEMA, "settings": settings}, ensure_ascii=False)
+    rest = json_text({"schema": _RUN_SCHEMA, "settings": settings})
     data = f'{{"pid": {os.getpid():>{_PID_WIDTH}}, {rest[1:]}\n'.encode("utf-8", "replace")
     os.ftruncate(lock, 0)
     append(lock, data, synced=True)
@@ -221,10 +224,7 @@ def scan(file: Path, questions: Sequence[Question], *, retry_errors: bool = Fals
                 return Found(at, size, statuses, tuple(errors))
             row = None if torn else _row(line)
             if row is None:
-                raise UsageError(
-                    f"{file} line {at + 1:,} is no answer of rag batch",
-                    hint=f"delete it and all behind it to answer these again, or {_OTHER_OUT}",
-                )
+                raise no_answer(file, at + 1)
             status = row["status"]
             if status == "error":
                 errors.append(at)
@@ -233,6 +233,14 @@ def scan(file: Path, questions: Sequence[Question], *, retry_errors: bool = Fals
             statuses[status] += 1
             size += len(line)
     return Found(at + 1, size, statuses, tuple(errors))
+
+
+def no_answer(file: Path, line: int) -> UsageError:
+    """What to raise where a line, counted from 1, is not as ``rag batch`` wrote it."""
+    return UsageError(
+        f"{file} line {line:,} is no answer of rag batch",
+        hint=f"delete it and all behind it to answer these again, or {_OTHER_OUT}",
+    )
 
 
 def scan_again(file: Path, failed: Sequence[Question]) -> Found:
@@ -265,7 +273,7 @@ def _row(line: bytes) -> dict[str, Any] | None:
 def _begins(torn: bytes, question: Question) -> bool:
     """Whether a line without an end is the beginning of this question's row."""
     head = {"schema": SCHEMA, "id": question.id, "question": question.text}
-    return begins(torn, json.dumps(head, ensure_ascii=False)[:-1].encode())
+    return begins(torn, json_text(head)[:-1].encode())
 
 
 def _refuse_changed(file: Path, row: dict[str, Any], question: Question) -> None:
@@ -274,7 +282,7 @@ def _refuse_changed(file: Path, row: dict[str, Any], question: Question) -> None
         return
     hint = f"ask the earlier questions in their order, new ones behind them, or {_OTHER_OUT}"
     if row["status"] == "error":
-        hint = "mended questions are answered again with --retry-errors"
+        hint = f"rag batch --retry-errors answers mended questions again; or {_OTHER_OUT}"
     raise UsageError(
         f"question {question.number:,} is “{_short(question.text)}”, but {file} line"
         f" {question.number:,} answers “{_short(row['question'])}”"

@@ -7,7 +7,7 @@ The patterns are those of ``.ragignore``: ``*.md`` in any folder, ``reports/`` a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rag.conditions import Condition, condition_of, there_is
 from rag.errors import UsageError
@@ -68,10 +68,11 @@ def scope_of(
 def _meeting(condition: Condition, documents: Sequence[DocumentInfo]) -> set[int]:
     met = {document.id for document in documents if condition.met_by(document)}
     if not met:
-        raise UsageError(
-            f"no document meets {printable(str(condition))!r}",
-            hint=there_is(condition.field, documents),
-        )
+        hint = there_is(condition.field, documents)
+        part = replace(condition, operator="~")
+        if condition.operator == "=" and any(map(part.met_by, documents)):
+            hint = f"= is all of it, ~ a part: {printable(str(part))!r}; {hint}"
+        raise UsageError(f"no document meets {printable(str(condition))!r}", hint=hint)
     return met
 
 

@@ -24,6 +24,8 @@ from rag.render import answer_json
 from rag.scope import scope_of
 from rag.sheets import markdown_parts
 from rag.speaking import OnClaim
+from rag.typed import check, check_answer
+from rag.words import has_word
 
 _HEAD = b'{"schema": "rag.answer/1", "id": null, "question": '
 _PLAIN = ("question", "standalone_question", "status", "answer", "answerability",
@@ -42,8 +44,10 @@ class Session:
     def understood(self, question: str) -> str:
         """The question as it is understood without what was said before.
 
-        Itself where that would be longer than the embedder reads.
+        Itself where that would be longer than the embedder reads, and where nothing is asked.
         """
+        if not has_word(question):
+            return question
         history = [
             Exchange(turn.standalone_question, " ".join(f"{c.text}." for c in turn.claims))
             for turn in self.turns
@@ -159,11 +163,11 @@ def kept_in(path: Path, *, resume: bool) -> Iterator[tuple[int, list[Answer]]]:
         UsageError: It is there and should not be, or the reverse, or it is no session.
         IndexBusy: Another conversation is writing it.
     """
-    if not resume and path.exists() and path.stat().st_size:
-        raise UsageError(
-            f"{path} is there already", hint=f"go on with it: rag chat --resume {path}"
-        )
     try:
+        if not resume and path.is_file() and path.stat().st_size:
+            raise UsageError(
+                f"{path} is there already", hint=f"go on with it: rag chat --resume {path}"
+            )
         create = 0 if resume else os.O_CREAT
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | create, 0o600)
     except OSError as error:
@@ -195,11 +199,13 @@ def _read(path: Path) -> tuple[list[Answer], int]:
             try:
                 row = json.loads(line)
                 answer = _answer(row)
-                turn = int(row["turn"])
+                turn = row["turn"]
+                check(turn, int)
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 raise UsageError(
                     f"{path} line {number} is no turn of a conversation",
-                    hint="name a file that rag chat --save or /save FILE.jsonl wrote",
+                    hint="name a file that rag chat --save or /save FILE.jsonl wrote;"
+                    " a line that was changed by hand can be deleted",
                 ) from error
             turns = [*(turns if turn > 1 else []), answer]
             size += len(line)
@@ -208,8 +214,9 @@ def _read(path: Path) -> tuple[list[Answer], int]:
 
 def _answer(row: dict[str, Any]) -> Answer:
     """An answer from its JSON form."""
-    if row["schema"] != "rag.answer/1" or not all(isinstance(row[k], str) for k in _PLAIN[:4]):
+    if row["schema"] != "rag.answer/1":
         raise ValueError("another schema")
+    check_answer(row)
     return Answer(
         **{name: row[name] for name in _PLAIN},
         claims=tuple(_claim(claim) for claim in row["claims"]),

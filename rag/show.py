@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import typer
 from rag import console, flags
 from rag.clean import line_starts
 from rag.errors import IndexUnusable, UsageError
-from rag.terminal import printable
+from rag.terminal import json_text, printable
 
 if TYPE_CHECKING:
     from rag.records import Document, DocumentInfo, Place
@@ -148,7 +147,7 @@ def excerpt_text(excerpt: Excerpt) -> str:
 def excerpt_json(excerpt: Excerpt) -> str:
     """Schema ``rag.show/1``; ``text`` is the stored text from ``start`` to ``end``."""
     document, place = excerpt.document, excerpt.place
-    return json.dumps(
+    return json_text(
         {
             "schema": "rag.show/1",
             "document": document.path,
@@ -166,6 +165,5 @@ def excerpt_json(excerpt: Excerpt) -> str:
             "line_start": excerpt.line_start,
             "line_end": excerpt.line_end,
             "text": document.text[excerpt.start : excerpt.end],
-        },
-        ensure_ascii=False,
+        }
     )

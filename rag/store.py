@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rag import lexical
-from rag.database import connect, damaged, failed
+from rag.database import being_made, connect, damaged, failed
 from rag.errors import IndexUnusable
 from rag.records import (
     Acronym,
@@ -431,7 +431,7 @@ def open_index(folder: Path) -> Store:
 
     Raises:
         IndexUnusable: There is none, or its file is damaged or of another version.
-        IndexBusy: Another process keeps it locked.
+        IndexBusy: Another process keeps it locked, or makes it and has not finished.
     """
     store = Store(folder, connect(folder))
     with contextlib.ExitStack() as undo:
@@ -456,6 +456,8 @@ def _check(store: Store) -> None:
             hint=f"delete {folder} and build it again: rag index FOLDER",
         )
     if facts.get("generation", "0") == "0":
-        raise IndexUnusable(
+        documents = store.readable("SELECT count(*) FROM documents")
+        unfinished = IndexUnusable(
             f"the index in {folder} was never finished", hint="run again: rag index"
         )
+        raise being_made(folder, documents[0][0] if documents else 0) or unfinished

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rag.errors import RagError
+from rag.find import mode_of
 from rag.indexing import IndexReport, resolved
 from rag.store import IndexedFile, open_index
 
@@ -53,7 +54,7 @@ def watch_roots(
     while True:
         # Resolved as well, or what changes in the index would not be told from a document.
         roots = resolved(named, {} if named else _files(folder))
-        there = [root.exists() for root in roots]
+        there = [bool(mode_of(root)) for root in roots]
         changes = watch(
             *[root for root in roots if os.access(root, os.R_OK)] or [folder],
             watch_filter=theirs,
@@ -65,7 +66,7 @@ def watch_roots(
             ignore_permission_denied=True,
         )
         for found in changes:
-            came_or_went = [root.exists() for root in roots] != there
+            came_or_went = [bool(mode_of(root)) for root in roots] != there
             if not (found or owed or came_or_went):
                 continue
             try:

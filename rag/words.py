@@ -85,6 +85,11 @@ def tokens(text: str) -> list[str]:
     return found
 
 
+def has_word(text: str) -> bool:
+    """Whether there is a letter or a digit in it, of whatever script."""
+    return any(character.isalnum() for character in text)
+
+
 def terms(text: str) -> list[str]:
     """Stems of the content words, in order, repeats kept."""
     return [stem(word) for word in tokens(text) if word not in STOPWORDS]

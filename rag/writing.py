@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from rag.clean import line_starts
-from rag.database import DATABASE, connect_to_write, failed, no_space
+from rag.database import DATABASE, LOCK, connect_to_write, failed, lock_owner, no_space
 from rag.errors import IndexBusy, IndexUnusable, RagError
 from rag.files import held_by
 from rag.records import Document, FloatMatrix
@@ -32,7 +32,6 @@ from rag.store import IndexedFile, Store
 from rag.sums import bytes_sum, content_sum, passage_sum, place_sum, row_sum
 from rag.words import terms
 
-LOCK = "lock"
 Row = tuple[Any, ...]
 # Without its text (mending.py) a document waits for its file and is not published.
 _STAGED = (
@@ -361,7 +360,7 @@ def locked(folder: Path, *, writes: bool = True) -> Iterator[None]:
             f"{folder} cannot be written: {error.strerror}", hint="choose another --index DIR"
         ) from error
     try:
-        if owner := held_by(lock, lambda: os.pread(lock, 32, 0).decode("ascii", "replace")):
+        if owner := held_by(lock, lambda: lock_owner(lock)):
             raise IndexBusy(
                 f"{owner} is writing the index in {folder}",
                 hint="wait for it to finish, then run the same command again",

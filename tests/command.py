@@ -27,10 +27,22 @@ def environment(**more: str) -> dict[str, str]:
 
 def run(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     """``python -m rag`` with these arguments."""
-    command = [sys.executable, "-W", "error", *QUIET, "-m", "rag", *arguments]
+    return _process([], arguments, cwd, environment(**env))
+
+
+def run_bound(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The same as one whom permissions stop, also where the suite is run by root."""
+    drop = "--bounding-set=-dac_override,-dac_read_search"
+    return _process([] if os.geteuid() else ["setpriv", drop], arguments, cwd, environment())
+
+
+def _process(
+    before: list[str], arguments: tuple[str, ...], cwd: Path, env: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    command = [*before, sys.executable, "-W", "error", *QUIET, "-m", "rag", *arguments]
     return subprocess.run(
-        command, cwd=cwd, env=environment(**env), capture_output=True, text=True, timeout=60,
-        check=False, stdin=subprocess.DEVNULL,
+        command, cwd=cwd, env=env, capture_output=True, text=True, timeout=60, check=False,
+        stdin=subprocess.DEVNULL,
     )  # fmt: skip
 
 

@@ -25,8 +25,9 @@ MAY_IMPORT = {
     "words": "",
     "clean": "",
     "files": "errors",
+    "typed": "records",
     # settings and models
-    "config": "errors",
+    "config": "errors files",
     "models": "errors",
     "fetch": "errors files models",
     # story 1, a document's
@@ -53,7 +54,7 @@ MAY_IMPORT = {
     "split": "records clean headings language describe blocks",
     "embed": "records errors words",
     "sums": "records",
-    "database": "errors",
+    "database": "errors files",
     "schema": "",
     "lexical": "",
     "store": "records errors sums lexical database schema",
@@ -64,11 +65,11 @@ MAY_IMPORT = {
     "mending": "errors database schema files store writing similar soundness",
     "changes": "records errors formats find sandbox read sums store",
     "staging": "records split writing",
-    "indexing": "records sandbox read split database store writing similar dense mending changes"
-    " language staging",
-    "watching": "errors store indexing",
+    "indexing": "records find sandbox read split database store writing similar dense mending"
+    " changes language staging",
+    "watching": "errors find store indexing",
     # story 2, a question's
-    "conditions": "records errors terminal",
+    "conditions": "records errors terminal formats",
     "scope": "records errors terminal conditions",
     "retrieve": "records errors words store dense",
     "surroundings": "converted drawn records words store",
@@ -96,10 +97,11 @@ MAY_IMPORT = {
     "followup": "records words compose leaning",
     "opening": "__init__ records errors config models fetch ocr sandbox embed store dense scope"
     " compose generate claims answering",
-    "doctor": "records errors config models store writing similar soundness generate opening",
+    "doctor": "records errors config database models store writing similar soundness generate"
+    " opening",
     "render": "records terminal clean indexing answering doctor",
     # many questions
-    "questions": "records errors terminal decode",
+    "questions": "records errors terminal words decode",
     "rows": "errors files questions terminal",
     "sheets": "clean terminal",
     "batch": "records errors files answering render questions rows sheets",
@@ -111,7 +113,7 @@ MAY_IMPORT = {
     "judges": "records errors compose extractive endpoint",
     "judging": "errors files rows metrics judges",
     "scoring": "gold metrics",
-    "evaluation": "records errors store gold resample metrics scoring",
+    "evaluation": "records errors terminal typed store gold resample metrics scoring",
     "compare": "errors resample metrics",
     "calibrate": "errors resample metrics evaluation",
     "scoreboard": "terminal metrics calibrate",
@@ -123,16 +125,17 @@ MAY_IMPORT = {
     " calibrate scoreboard report opening",
     # the command line
     "console": "terminal opening",
-    "flags": "config",
-    "many": "records errors config store scope answering gold endpoint judges evaluation opening"
-    " render batch evalrun console flags",
+    "flags": "errors config files",
+    "many": "records errors terminal config store scope answering gold endpoint judges evaluation"
+    " opening render batch evalrun console flags",
     "speaking": "records render console",
-    "session": "records errors files answering scope followup render sheets speaking",
+    "session": "records errors files typed words answering scope followup render sheets speaking",
     "slash": "records errors terminal conditions scope render session",
     "chat": "errors terminal opening session slash render speaking console flags",
     "show": "records errors terminal clean store console flags",
-    "cli": "__init__ errors terminal config models fetch database indexing watching opening doctor"
-    " render console flags many speaking chat show",
+    "catalogue": "errors terminal config models fetch console flags",
+    "cli": "__init__ errors terminal database indexing watching opening doctor retrieve render"
+    " console flags many speaking chat show catalogue",
     "__main__": "cli",
 }
 HEAVY = (

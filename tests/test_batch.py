@@ -42,7 +42,8 @@ ANSWERED = (
     " letters did the two sides exchange?"
 )
 UNANSWERABLE = "Flurb zxqv wobblegock snorfle?"
-TEXTS = [ANSWERED, UNANSWERABLE, "Why did the CAI stall?", ANSWERED, "What will Xi discuss?"]
+STRANGE = "What will\u202e Xi\x9b discuss?"
+TEXTS = [ANSWERED, UNANSWERABLE, "Why did the CAI stall?", ANSWERED, STRANGE]
 EASY = {"RAG_ANSWER_THRESHOLD": "0.1"}
 
 
@@ -172,6 +173,39 @@ def test_a_retry_goes_on_where_it_was_killed(shared_index: Path, tmp_path: Path)
     assert [row["question"] for row in rows(out)] == [*TEXTS[:3], TEXTS[1]]
 
 
+def test_a_name_that_promises_a_table_is_pointed_out(
+    shared_index: Path, asked: Path, tmp_path: Path
+) -> None:
+    note = "will hold JSON lines; for people: --format csv"
+    assert note in batch(shared_index, asked, tmp_path / "out.CSV").stderr
+    table = batch(shared_index, asked, tmp_path / "table.csv", "--format", "csv")
+    assert "JSON lines" not in table.stderr
+    assert batch(shared_index, asked, tmp_path / "more.md", "--quiet").stderr == ""
+
+
+@pytest.mark.parametrize("form", ["csv", "md"])
+def test_a_row_that_was_changed_by_hand_is_named(
+    form: str, shared_index: Path, asked: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / f"out.{form}"
+    assert batch(shared_index, asked, out, "--format", form).exit_code == 0
+    shown, answers = out.read_bytes(), tmp_path / f"out.{form}.jsonl"
+    lines = answers.read_text().splitlines()
+    changes: list[dict[str, Any]] = [
+        {"citations": [{}]}, {"citations": None}, {"error": {}}, {"error": "x"},
+    ]  # fmt: skip
+    for more in changes:
+        lines[1] = json.dumps({**json.loads(lines[1]), **more})
+        answers.write_text("\n".join(lines) + "\n")
+        error = batch(shared_index, asked, out, "--format", form).exception
+        assert isinstance(error, UsageError), error
+        assert f"out.{form}.jsonl line 2 is no answer of rag batch" in error.message
+        assert out.read_bytes() == shown
+    answers.write_text(lines[0] + "\n")
+    assert batch(shared_index, asked, out, "--format", form).exit_code == 0, "as the hint says"
+    assert out.read_bytes() == shown
+
+
 def test_a_torn_last_row_is_answered_again(shared_index: Path, asked: Path, tmp_path: Path) -> None:
     """At every byte: found as torn; and through the command line at some of them."""
     out = tmp_path / "out"
@@ -298,7 +332,7 @@ def test_one_run_at_a_time(shared_index: Path, asked: Path, tmp_path: Path) -> N
         refused = refusal(batch(shared_index, asked, out))
         assert time.monotonic() - started < 1
     assert isinstance(refused, IndexBusy)
-    assert f"process {os.getpid()} is writing" in refused.message
+    assert f"process {os.getpid()} (since " in refused.message
     assert batch(shared_index, asked, out).exit_code == 0
 
 

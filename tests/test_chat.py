@@ -12,6 +12,7 @@ from pathlib import Path
 import pexpect
 import pytest
 from command import ROOT, environment
+from conftest import SEEDS
 
 READY = r">.*?\?25h"  # the prompt stands, and the cursor is shown behind it
 QUESTION = "Why was the CAI suspended by the European Parliament?"
@@ -64,6 +65,25 @@ def chat(home: Path, shared_index: Path) -> Iterator[pexpect.spawn[str]]:
     )
     yield child
     child.close(force=True)
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["index", str(SEEDS), "--dry-run"], "looking"),
+        (["status"], "looking at the index"),
+        (["search", "trade"], "loading the index"),
+    ],
+)
+def test_who_waits_at_a_terminal_is_told_for_what(
+    command: list[str], told: str, home: Path, shared_index: Path
+) -> None:
+    for more in ([], ["--json"]):
+        child = terminal(home, "-m", "rag", *command, "--index", str(shared_index), *more)
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.exitstatus == 0
+        assert (told in str(child.before)) == (not more or command[0] == "search")
 
 
 def type_in(child: pexpect.spawn[str], text: str) -> None:

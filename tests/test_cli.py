@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +12,11 @@ from typing import Any
 
 import pytest
 import typer.main
-from command import invoke, run
+from command import NO_WEIGHTS, invoke, run, run_bound
+from conftest import SEEDS
+from typer.testing import CliRunner
 
+from rag import opening, session
 from rag.cli import app
 from rag.errors import IndexUnusable, InputUnreadable, UsageError
 
@@ -92,6 +97,134 @@ def test_settings_come_from_file_environment_and_flags(
     assert "mine" in str(mine.exception)
     for question in ("", " \t\n"):
         assert isinstance(invoke("ask", question).exception, UsageError)
+
+
+def test_signs_alone_are_no_question_and_load_no_model(
+    shared_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = ("--index", str(shared_index))
+    asked = ("?", "... !", "\u200b", "\x01", "—", "🤔")
+    (tmp_path / "q.txt").write_text("\n".join(asked) + "\nTrade with 中国?\n")
+    done = invoke("batch", str(tmp_path / "q.txt"), "-o", str(tmp_path / "out"), *index)
+    assert done.exit_code == 0
+    *rows, last = map(json.loads, (tmp_path / "out").read_text().splitlines())
+    assert ["its question holds no word" in row["error"]["message"] for row in rows] == [True] * 6
+    assert last["status"] != "error"
+    with monkeypatch.context() as patched:
+        patched.setattr(opening, "open_engine", None)
+        for question in asked:
+            for command in ("ask", "search"):
+                error = invoke(command, question, *index).exception
+                assert isinstance(error, UsageError), error
+                assert error.message == "the question holds no word"
+                assert error.hint
+    monkeypatch.setattr(session, "standalone", None)
+    talk = CliRunner().invoke(app, ["chat", "--json", *index], input="?\n", env=NO_WEIGHTS)
+    assert json.loads(talk.stdout)["error"]["message"] == "the question holds no word"
+
+
+def test_names_that_no_file_can_have(
+    shared_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "q.txt").write_text("Why?")
+    (tmp_path / "a.md").write_text("The harbour was built in 1890.")
+    gold = str(SEEDS / "gold.jsonl")
+    places = [
+        ("index", "{}", "--index", "new"), ("index", "a.md", "--index", "{}"),
+        ("index", "--index", "{}"), ("status", "--index", "{}"), ("status", "--config", "{}"),
+        ("ask", "Why?", "--llm", "{}"), ("ask", "Why?", "--embedder", "{}"),
+        ("batch", "{}", "-o", "out"), ("batch", "q.txt", "-o", "{}"),
+        ("chat", "--save", "{}"), ("chat", "--resume", "{}"),
+        *(("eval", gold, option, "{}") for option in ("--answers", "--report", "--baseline")),
+        ("eval", gold, "--gate", "{}"), ("eval", "{}"),
+    ]  # fmt: skip
+    for name, what in (("x" * 300, "too long a name"), ("", "is empty"), ("x/" * 3000, "too long")):
+        for place in places:
+            index = () if "--index" in place else ("--index", str(shared_index))
+            error = invoke(*(part.format(name) for part in place), *index).exception
+            assert isinstance(error, UsageError), (place, error)
+            assert what in error.message, place
+            assert len(error.message) < 100
+            assert error.hint
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.md", "home", "q.txt"]
+    Path("rag.toml").write_text('index = "in\\u0000dex"')
+    assert "no file can be called" in str(invoke("status").exception)
+    Path("rag.toml").unlink()
+    for command in (("batch", "-", "-o", "out"), ("batch", "q.txt", "-o", "-"), ("index", "-")):
+        assert "standard" in str(invoke(*command, "--index", "new").exception)
+    Path("rag.toml").write_text('index = "~/inner/index"')
+    assert invoke("index", "~/../a.md").exit_code == 0
+    assert (tmp_path / "home" / "inner" / "index" / "rag.sqlite").is_file()
+    assert not (tmp_path / "~").exists()
+    Path("rag.toml").unlink()
+    long = "y" * 250  # what is kept beside it has a longer name
+    error = invoke("batch", "q.txt", "-o", long, "--index", str(shared_index)).exception
+    assert isinstance(error, UsageError)
+    assert "too long" in error.message
+    for name in ("RAG_CORPUS", "RAG_JSON_TEXT_FIELD"):
+        assert f"{name} in environment is empty" in str(invoke("status", **{name: " "}).exception)
+
+
+@pytest.mark.skipif(not os.geteuid() and not shutil.which("setpriv"), reason="no setpriv")
+def test_what_may_not_be_read_is_no_bug(shared_index: Path, tmp_path: Path) -> None:
+    index, closed = tmp_path / "index", tmp_path / "closed"
+    shutil.copytree(shared_index, index)
+    closed.mkdir()
+
+    def told(*arguments: str) -> tuple[int, str]:
+        done = run_bound(*arguments, cwd=tmp_path)
+        assert (done.stdout, done.stderr.count("\n")) == ("", 2), done.stderr
+        return done.returncode, done.stderr
+
+    closed.chmod(0)
+    index.chmod(0)
+    try:
+        for command in (["status"], ["ask", "Why?"], ["index"], ["index", "--dry-run", str(SEEDS)]):
+            code, said = told(*command)
+            assert (code, "the index in index cannot be read: Permission denied" in said) == (
+                3, True,
+            ), said  # fmt: skip
+        index.chmod(0o311)
+        assert told("status")[0] == 3
+        index.chmod(0o755)
+        (index / "rag.sqlite").chmod(0)
+        code, said = told("index")
+        assert (code, "cannot be read" in said, "damaged" in said) == (3, True, False)
+        (index / "rag.sqlite").chmod(0o644)
+        gold = str(SEEDS / "gold.jsonl")
+        for code, *command in (
+            (2, "ask", "Why?", "--llm", "closed/m.gguf"),
+            (2, "ask", "Why?", "--embedder", "closed/e"),
+            (2, "eval", gold, "--answers", "closed/a.jsonl"),
+            (4, "eval", gold, "--baseline", "closed/report"),
+            (2, "chat", "--save", "closed/talk.jsonl"),
+            (2, "status", "--config", "closed/rag.toml"),
+        ):
+            found, said = told(*command)
+            assert (found, "Permission denied" in said) == (code, True), said
+    finally:
+        closed.chmod(0o755)
+        index.chmod(0o755)
+
+
+@pytest.mark.skipif(not os.geteuid() and not shutil.which("setpriv"), reason="no setpriv")
+def test_a_folder_that_may_not_be_entered_keeps_its_documents(tmp_path: Path) -> None:
+    docs, closed = tmp_path / "docs", tmp_path / "docs" / "closed"
+    (closed / "inner").mkdir(parents=True)
+    (docs / "a.md").write_text("The harbour was built in 1890.")
+    (closed / "inner" / "b.md").write_text("The crane lifts nine tons.")
+    assert run("index", "docs/a.md", "docs/closed/inner", cwd=tmp_path).returncode == 0
+    closed.chmod(0)
+    try:
+        for command in (["index"], ["index", "docs"], ["index", "docs/a.md"]):
+            done = run_bound(*command, "--json", cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+            assert json.loads(done.stdout)["removed"] == []
+    finally:
+        closed.chmod(0o755)
+    again = run("index", "docs/closed/inner", "--json", cwd=tmp_path)
+    assert json.loads(again.stdout)["unchanged"] == 1
 
 
 def test_bad_documents_are_skipped_with_a_reason_and_the_rest_is_read(tmp_path: Path) -> None:

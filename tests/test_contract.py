@@ -100,7 +100,12 @@ SMALL = {"RAG_LLM": SMALL_LLM}
 CASES = [
     Case("frobnicate", 2, "frobnicate", "--help", process=True),
     Case("ask Why? --frobnicate", 2, "--frobnicate", "--help"),
-    Case("ask", 2, "question", "--help"),
+    Case("ask", 2, "question", "rag ask --help"),
+    Case("ask What is it", 2, "(is it)", 'quotation marks: rag ask "What'),
+    Case("chat --save empty", 2, "Is a directory", "may write"),
+    Case("batch rag.toml", 2, "--out", "rag batch --help"),
+    Case("models pull --frobnicate", 2, "--frobnicate", "rag models pull --help"),
+    Case("batch absent.xlsx -o out", 4, "cannot be read: No such file", ".csv"),
     Case("ask  --json", 2, "empty", "rag ask"),
     Case("ask {long} --json", 2, "10,000 words", "short"),
     Case("ask Why? --config absent.toml", 2, "absent.toml", "--config"),
@@ -118,7 +123,7 @@ CASES = [
          env={**SMALL, "RAG_MODELS": "wrong"}),
     Case("ask Why? --llm junk.gguf", 5, "junk.gguf", "rag models", process=True),
     Case("batch absent.txt -o out", 4, "absent.txt cannot be read", "questions"),
-    Case("batch rag.toml -o out", 4, ".txt, .csv, .jsonl", "rename"),
+    Case("batch rag.toml -o out", 4, ".txt, .csv, .jsonl", "save it as .csv"),
     Case("batch junk.txt -o out --format tsv", 2, "--format", "--help"),
     Case("index seeds", 6, "is writing the index", "wait", process=True),
 ]  # fmt: skip
@@ -185,6 +190,15 @@ def test_a_full_disk_and_a_reader_that_left(shared_index: Path, tmp_path: Path) 
     done = to(writer)
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, ""), "as with: rag ask ... | head -0"
+    reader, writer = os.pipe()
+    os.close(reader)
+    for code, index in ((0, shared_index), (3, tmp_path / "nowhere")):
+        ended = subprocess.run(
+            [sys.executable, "-m", "rag", "search", "trade"], cwd=tmp_path, stderr=writer,
+            env=environment(RAG_INDEX=str(index)), stdout=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
+        assert ended.returncode == code, "nobody has to read what is told beside an answer"
+    os.close(writer)
 
 
 def test_an_interrupted_run_says_so_and_leaves_no_half_index(tmp_path: Path) -> None:

@@ -319,6 +319,14 @@ def test_calibration_writes_the_threshold_and_the_next_run_reads_it(
     assert invoke(*arguments).exit_code == 0
     assert json.loads(invoke("ask", question, "--json").stdout)["status"] == "unanswerable"
     assert gold.exists()
+    before = config.read_text()
+    found = invoke(*arguments[:2], "-o", "out.jsonl", "--calibrate", "--config", "new.toml")
+    assert found.exit_code == 0, found.exception
+    written = (tmp_path / "new.toml").read_text()
+    assert written.splitlines()[1:] == ["answer_threshold = 0.49"], "and nothing of another file"
+    assert config.read_text() == before
+    again = invoke(*arguments[:2], "-o", "out.jsonl", "--config", "newer.toml").exception
+    assert isinstance(again, UsageError), "only what is written may be new"
 
 
 def test_calibration_on_few_questions_is_called_noise(index: Path, tmp_path: Path) -> None:

@@ -115,6 +115,15 @@ def test_answers_to_something_else(folder: Path) -> None:
             "answer 1 (to a0) lacks a field or has a wrong one: 'document'",
         ),
     ]
+    wrong: list[dict[str, Any]] = [
+        {"stats": {}}, {"stats": None}, {"answerability": "x"}, {"dropped": 5}, {"dropped": [{}]},
+        {"error": {"kind": "x"}}, {"error": "x"}, {"claims": [{}]}, {"models": None},
+        {"status": "sure"},
+        {"retrieved": [{"document": None, "start": 0, "end": 1, "score": 1.0}]},
+    ]  # fmt: skip
+    for more in wrong:
+        both = [{**reply(rows[0], None), **more}, reply(rows[1], None)]
+        cases.append(("\n".join(map(json.dumps, both)), "answer 1 (to a0) lacks a field or has"))
     for text, message in cases:
         out.write_text(text)
         error = refused("gold.jsonl", "--answers", "out.jsonl")

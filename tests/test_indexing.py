@@ -157,22 +157,49 @@ def test_two_roots_live_together_until_one_replaces_the_other(
     other = write(tmp_path / "other", "dates", "apple")
     build(docs)
     report = build(other)
-    assert (report.added, report.removed, report.unchanged) == (("dates.txt",), (), 0)
-    assert report.skipped == (Skipped("apple.txt", f"same name as a document of {docs}"),)
-    assert set(texts_of(tmp_path / "index")) == {
-        "apple.txt",
-        "banana.txt",
-        "dates.txt",
-        "sub/cherry.txt",
-    }
+    assert (report.added, report.removed) == (("dates.txt", "other/apple.txt"), ())
+    assert (report.unchanged, report.skipped) == (0, ())
+    assert set(build(docs, other).copies) == {("apple.txt", "other/apple.txt")}
     report = build(other, replace=True)
-    assert report.removed == ("banana.txt", "sub/cherry.txt")
-    assert set(texts_of(tmp_path / "index")) == {"apple.txt", "dates.txt"}
-    # What was replaced by an equal file belongs to its new root from now on.
+    assert report.removed == ("apple.txt", "banana.txt", "sub/cherry.txt")
+    assert set(texts_of(tmp_path / "index")) == {"other/apple.txt", "dates.txt"}
     assert build(other).skipped == ()
     (other / "apple.txt").unlink()
-    assert build(other).removed == ("apple.txt",)
+    assert build(other).removed == ("other/apple.txt",)
     check_whole(tmp_path / "index")
+
+
+def test_files_of_one_name_keep_apart(docs: Path, tmp_path: Path, build: IndexBuilder) -> None:
+    """Whatever the order of the folders, and whichever of them goes."""
+    other, third = tmp_path / "b" / "other", tmp_path / "a" / "other"
+    for folder in (other, third):
+        folder.mkdir(parents=True)
+        (folder / "apple.txt").write_text(f"Quite another text, of {folder}.")
+    assert build(docs / "apple.txt", other / "apple.txt", third).added == (
+        "a/other/apple.txt", "apple.txt", "other/apple.txt",
+    )  # fmt: skip
+    names = {
+        "apple.txt": "docs", "other/apple.txt": str(other), "a/other/apple.txt": str(third),
+    }  # fmt: skip
+    texts = texts_of(tmp_path / "index")
+    assert set(texts) == set(names)
+    assert all(names[path] in texts[path] or path == "apple.txt" for path in names)
+    for roots in ([], [third, other, docs / "apple.txt"], [third], [other / "apple.txt"]):
+        report = build(*roots)
+        assert (report.added, report.changed, report.removed, report.skipped) == ((),) * 4, roots
+    (docs / "apple.txt").unlink()
+    assert build(docs, other).removed == ("apple.txt",)
+    assert set(texts_of(tmp_path / "index")) == {
+        "banana.txt", "sub/cherry.txt", "other/apple.txt", "a/other/apple.txt",
+    }, "what is left keeps its name"  # fmt: skip
+    (other / "apple.txt").unlink()
+    (other / "apple.txt").symlink_to("/etc/passwd")
+    report = build(other)
+    assert report.skipped[0].path == "other/apple.txt"
+    assert "its earlier text stays" in report.skipped[0].reason
+    (other / "apple.txt").unlink()
+    (other / "apple.txt").write_text("Now it is new.")
+    assert build(other).changed == ("other/apple.txt",)
 
 
 def test_a_folder_that_moved_embeds_nothing(
@@ -195,10 +222,8 @@ def test_a_folder_that_is_away_keeps_its_documents(
     other = write(tmp_path / "other", "dates")
     (other / "apple.txt").write_text("Quite another text of the same name.")
     report = build(other)
-    assert (report.added, report.changed) == (("dates.txt",), ())
-    (skip,) = report.skipped
-    assert skip.path == "apple.txt"
-    assert f"document of {docs}, which is away" in skip.reason
+    assert (report.added, report.changed) == (("dates.txt", "other/apple.txt"), ())
+    assert report.skipped == ()
     assert texts_of(tmp_path / "index")["apple.txt"] == TEXT.format("apple")
     (tmp_path / "unplugged").rename(docs)
     assert build(docs).unchanged == 3

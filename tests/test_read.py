@@ -14,7 +14,7 @@ from conftest import SEEDS, read_document
 
 from rag.decode import decode
 from rag.errors import InputUnreadable
-from rag.find import Source, find
+from rag.find import Source, find, places_of
 from rag.records import Document, Skipped
 
 LATIN = "Der Präsident würdigte die Brüsseler Gespräche; die Höhe der Zölle bleibt ungeklärt. "
@@ -83,9 +83,24 @@ def test_a_root_may_be_a_file_and_names_meet_only_once(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "same.txt").write_text(name)
     sources, skipped = find([tmp_path / "one" / "same.txt", tmp_path / "one", tmp_path / "two"])
-    assert sources == [Source(tmp_path / "one" / "same.txt", "same.txt")]
-    assert [skip.path for skip in skipped] == ["same.txt"]
-    assert skipped[0].reason == f"same name as {tmp_path / 'one' / 'same.txt'}"
+    assert sources == [
+        Source(tmp_path / "one" / "same.txt", "same.txt"),
+        Source(tmp_path / "two" / "same.txt", "two/same.txt"),
+    ]
+    assert skipped == []
+    (tmp_path / "two" / "one").mkdir()
+    (tmp_path / "two" / "one" / "same.txt").write_text("three")
+    paths = [tmp_path / name / "same.txt" for name in ("two", "one", "two/one")]
+    assert {source.path: source.file for source in find(paths)[0]} == {
+        "same.txt": paths[0], "one/same.txt": paths[1], "two/one/same.txt": paths[2],
+    }  # fmt: skip
+    mine = {"one/same.txt": paths[2]}  # what is called so in an index stays so
+    sources, _ = find(paths, whose=lambda name, file: mine[name] == file if name in mine else None)
+    assert {source.path: source.file for source in sources} == {
+        "same.txt": paths[0], f"{tmp_path.name}/one/same.txt": paths[1], "one/same.txt": paths[2],
+    }  # fmt: skip
+    for source in sources:
+        assert source.file in places_of(source.path, source.file.parent)
 
 
 def test_what_is_no_document_is_skipped_with_its_reason(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from command import invoke, run
 
 from rag.records import Answer, Citation, Claim, Stats
 from rag.render import claim_text, dropped_text, sources_text, summary_text
-from rag.terminal import printable
+from rag.terminal import json_text, printable
 
 EVIL = "\x1b]0;evil\x07\x1b[31m\u202e\u2066\u200b\u200d\ufeff\xad\u061c\x9b2J\x00\ue000\U000e0041"
 FILE_EVIL = "\x1b[2J\u202e\u200b\x07"
@@ -71,6 +71,41 @@ def test_json_keeps_the_quote_as_it_stands_in_the_file(hostile: Path, tmp_path: 
     assert citation["quote"] == text[citation["start"] : citation["end"]] == FACT
     assert citation["line_start"] == 3
     assert not unsafe(citation["document"])
+
+
+def test_json_never_holds_what_a_terminal_obeys(hostile: Path, tmp_path: Path) -> None:
+    index = ("--index", str(tmp_path / "index"))
+    asked, questions, out = QUESTION + EVIL, tmp_path / "q.jsonl", tmp_path / "out.jsonl"
+    questions.write_text(json.dumps({"question": asked, "more": EVIL}))
+    threshold = {"RAG_ANSWER_THRESHOLD": "0"}
+    told = [
+        invoke(*command, "--json", *index, **threshold).stdout
+        for command in (
+            ["index", str(hostile)], ["status"], ["ask", asked], ["search", asked],
+            ["show", "pan[2Jda.md"],
+            ["batch", str(questions), "-o", str(out), "--docs", "[!\u202e]*"],
+        )
+    ]  # fmt: skip
+    told += [out.read_text("utf-8"), (tmp_path / "out.jsonl.run.json").read_text("utf-8")]
+    gold, report = tmp_path / "gold.jsonl", tmp_path / "report"
+    gold.write_text(json.dumps({"id": "a", "question": asked, "answer": EVIL}))
+    told.append(
+        invoke("eval", str(gold), "--report", str(report), "--json", *index, **threshold).stdout
+    )
+    told += [
+        (report / name).read_text("utf-8")
+        for name in ("report.json", "answers.jsonl", "answers.jsonl.run.json")
+    ]
+    for text in told:
+        assert text
+        assert not unsafe(text), text
+    row = json.loads(out.read_text())
+    assert (row["question"], row["input"]["more"]) == (asked, EVIL), "and it is the same"
+    assert FACT in json.loads(told[4])["text"]
+    for value in ({"a": [EVIL, "é中\U0001f600"]}, "\x7f\x80\U000e0041\u2028"):
+        assert json.loads(json_text(value)) == value
+        assert not unsafe(json_text(value))
+    assert json_text(["é中\U0001f600\u00a0"]) == '["é中\U0001f600\u00a0"]', "what can be seen stays"
 
 
 def test_an_error_line_never_gets_control_characters(tmp_path: Path) -> None:

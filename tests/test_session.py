@@ -365,6 +365,36 @@ def test_json_goes_on_from_the_answer_before_as_the_chat_does(
     assert second["stats"]["prompt_tokens"] == read
 
 
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        (("claims", 0, "text"), 5), (("claims", 0, "score"), "high"), (("claims", 0), None),
+        (("citations", 0, "start"), "x"), (("citations", 0, "quote"), None),
+        (("citations", 0, "title"), ["A"]), (("answerability",), None), (("scope",), [1]),
+        (("where",), {}), (("status",), "sure"), (("turn",), 1e400), (("turn",), "2"),
+        (("question",), "half \ud800"), (("error",), "none"), (("models",), "hash"),
+    ],
+)  # fmt: skip
+def test_a_conversation_that_was_changed_by_hand_names_its_line(
+    part: tuple[Any, ...], value: object, shared_index: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "talk.jsonl"
+    assert piped(f"{FIRST}\n{FIRST}\n", shared_index, "--save", str(file)).exit_code == 0
+    first, second = file.read_text().splitlines()
+    row = json.loads(second)
+    place = row
+    for name in part[:-1]:
+        place = place[name]
+    place[part[-1]] = value
+    file.write_text(f"{first}\n{json.dumps(row)}\n")
+    error = piped("/why\n/sources\nWhen?\n", shared_index, "--resume", str(file)).exception
+    assert isinstance(error, UsageError), error
+    assert "talk.jsonl line 2 is no turn of a conversation" in error.message
+    assert "deleted" in error.hint
+    file.write_text(f"{first}\n")
+    assert piped("/why\n", shared_index, "--resume", str(file)).exit_code == 0
+
+
 def test_a_name_that_nothing_can_be_saved_under_ends_no_chat(shared_index: Path) -> None:
     for name in ("~nosuchuser/x.md", f"{'x' * 300}.md", "x\0.md"):
         done = piped(f"{FIRST}\n/save {name}\n/sources\n", shared_index)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import invoke
 from conftest import SEEDS, IndexBuilder
 
 from rag import doctor, files, soundness
@@ -107,6 +108,22 @@ def test_no_index_and_half_an_index(tmp_path: Path) -> None:
         pass
     assert is_index(tmp_path)
     with pytest.raises(IndexUnusable, match="was never finished"):
+        open_index(tmp_path)
+
+
+def test_an_index_that_is_being_made_says_by_whom(tmp_path: Path) -> None:
+    said = rf"process {os.getpid()} \(since \d\d:\d\d\) is making the index .*: 0 documents so far"
+    with locked(tmp_path):
+        os.utime(tmp_path / "lock", (0, 0))
+        with pytest.raises(IndexBusy, match=r"since 1970-01-01 \d\d:\d\d\)"):
+            open_index(tmp_path)
+    with writing(tmp_path):
+        with pytest.raises(IndexBusy, match=said) as caught:
+            open_index(tmp_path)
+        assert "rag status" in caught.value.hint
+        status = invoke("status", "--index", str(tmp_path))
+        assert isinstance(status.exception, IndexBusy)
+    with pytest.raises(IndexUnusable, match="never finished"):
         open_index(tmp_path)
 
 

@@ -16,10 +16,11 @@ import time
 from pathlib import Path
 
 from bench.peers.common import Offered, Row, append, record, rows, unanswered
+from bench.support import FETCHED
 from rag.answering import Engine
 from rag.config import load
 from rag.indexing import build_index
-from rag.opening import Consent, embedder_name, load_embedder, open_engine
+from rag.opening import embedder_name, load_embedder, open_engine
 from rag.records import Evidence, Generator, Hit, Prompt
 
 PASSAGES = 5
@@ -106,16 +107,15 @@ def main(arguments: list[str] | None = None) -> None:
     if not todo:
         return
     settings = load()
-    consent = Consent(may_fetch=lambda *_: True, progress=lambda *_: None, say=print)
     with tempfile.TemporaryDirectory() as folder:
         build_index(
             [chosen.corpus],
             folder=Path(folder),
-            open_embedder=lambda: load_embedder(settings, consent),
+            open_embedder=lambda: load_embedder(settings, FETCHED),
             embedder_name=embedder_name(settings),
             max_bytes=int(settings.max_file_mb * 1e6),
         )
-        engine = open_engine(load(flags={"index": folder}), consent)
+        engine = open_engine(load(flags={"index": folder}), FETCHED)
         for number, question in enumerate(todo):
             print(f"\rnaive: {number} of {len(todo)} ", end="", file=sys.stderr, flush=True)
             append(chosen.out, answer(question, engine))

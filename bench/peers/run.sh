@@ -33,10 +33,10 @@ fi
 mkdir -p "$out"
 # The product's own models, located and verified by it.
 paths=$("$python" - <<'EOF'
+from bench.support import FETCHED
 from rag.config import load
-from rag.opening import Consent, model_path
-consent = Consent(may_fetch=lambda *_: True, progress=lambda *_: None, say=print)
-print(model_path(load(), "llm", consent), model_path(load(), "embedder", consent), sep="\n")
+from rag.opening import model_path
+print(model_path(load(), "llm", FETCHED), model_path(load(), "embedder", FETCHED), sep="\n")
 EOF
 )
 llm=$(sed -n 1p <<<"$paths") embedder=$(sed -n 2p <<<"$paths")
