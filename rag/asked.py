@@ -22,6 +22,15 @@ _ASKED = (
 _TIME = re.compile(
     rf"{_ASKED}(?:when\b|(?:what|which) (?:year|month|day|date|century|decade)\b)", re.IGNORECASE
 )
+# "When may we ...?" is answered by a condition as well.
+_WHEN_MAY = re.compile(
+    r"\bwhen\b(?:, if ever,)? (?:can|could|may|might|must|should|shall|(?:is|are|am) [\w ]{1,30}"
+    r"(?:allowed|permitted|required|obliged)|(?:do|does) [\w ]{1,30}(?:have|need) to)\b",
+    re.IGNORECASE,
+)
+_CONDITION = re.compile(
+    r"\b(?:if|unless|only|when|whenever|where|provided|except|as long as)\b", re.IGNORECASE
+)
 _TIME_WORD = re.compile(
     r"\b\d{3,4}s?\b|\b\d{1,2}(?:[:.]\d{2}|st|nd|rd|th)\b"
     r"|\b\d{1,2} ?[ap]\.?m\b"
@@ -54,11 +63,12 @@ def out_of_kind(question: str, claim: str) -> str:
     if _of_the_other(question, claim):
         return "it says what the other did, and a reply to it was asked for"
     if _QUANTITY.search(question):
-        given = bool(_VAGUE.search(claim) or numbers(claim) - numbers(question))
-        return "" if given else "it gives no number, and one was asked for"
+        counted = _VAGUE.search(claim) or numbers(claim) - numbers(question)
+        return "" if counted else "it gives no number, and one was asked for"
     if _TIME.search(question):
         new = " ".join(word for word in claim.split() if word not in question.split())
-        return "" if _TIME_WORD.search(new) else "it gives no time, and one was asked for"
+        given = _TIME_WORD.search(new) or (_WHEN_MAY.search(question) and _CONDITION.search(new))
+        return "" if given else "it gives no time, and one was asked for"
     if _NAME.search(question):
         # "The Data Protection Officer is the DPO" names nobody.
         initials = "".join(re.findall(r"\b[A-Z]", question)).lower()
