@@ -13,7 +13,7 @@ N ?= 10000 100000
 
 install:  ## a .venv with everything, and the models
 	@scripts/install.sh
-	@$(RAG) models pull --quiet
+	@$(RAG) models pull --quiet >/dev/null
 
 ask: install  ## index the seeds and answer a question: make ask Q="..."
 	@$(RAG) index

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 SEEDS = Path(__file__).parents[1] / "seeds"
 # Where real models lie, before the home is redirected; tests marked ``models`` need them.
 REAL_MODELS = models_folder(Path(os.environ["RAG_MODELS"]) if "RAG_MODELS" in os.environ else None)
+
+
+def pytest_unconfigure() -> None:
+    """Close what llama-cpp-python leaves open, which would end every run with four odd lines."""
+    utils = sys.modules.get("llama_cpp._utils")
+    if utils:
+        utils.outnull_file.close()
+        utils.errnull_file.close()
 
 
 @pytest.fixture(autouse=True)
