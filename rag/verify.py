@@ -10,7 +10,8 @@ text in a document or a question can talk its way past them:
     around     a name that only the question gives, something around the cited text gives too;
                one that not even the question gives likewise
     described  whom the claim describes as its question does, the cited text names
-    more       it says something that the question does not, most of it out of one text
+    more       it says something that the question does not, most of it out of one text, and lists
+               nothing twice
     columns    a figure of a table stands in the column that is named with it
     reasons    a text that gives a reason speaks of what the claim explains by it, and does not say
                "although"
@@ -208,6 +209,8 @@ def _fault(claim: str, cited: list[Span], question: str, signals: Signals) -> st
         return "it denies what the cited text does not deny, or says what the text denies"
     if _repeats(claim, question):
         return "it says nothing that the question does not"
+    if _lists_twice(claim):
+        return "it lists the same twice"
     if _unexplained(claim, cited):
         return "the text that gives the reason does not speak of what it explains"
     if _conceded(claim, text := " ".join(span.clean for span in cited)):
@@ -254,6 +257,15 @@ def _repeats(claim: str, question: str) -> bool:
     if _THE_SAME.search(claim):
         return True
     return bool(_OPEN.search(question)) and not (_YES_OR_NO.search(question) or negated(claim))
+
+
+_ITEM = re.compile(r"[,;:]\s*(?:and\s+|or\s+)?|\s+(?:and|or)\s+")
+
+
+def _lists_twice(claim: str) -> bool:
+    """Whether a small model has lost its thread: "scholars, four entities, and four entities"."""
+    items = [item.casefold() for item in _ITEM.split(claim) if " " in item]
+    return len(set(items)) < len(items)
 
 
 def _welded(claim: str, cited: list[Span], question: str) -> bool:

@@ -465,6 +465,10 @@ def test_a_text_of_another_time_must_say_the_rest(question: str, claim: str, fau
          " ways.", "one of us"),
         ("After a warning we'll decide to part ways", "After a warning we'll decide to part ways.",
          ""),
+        ("China sanctioned scholars, four entities, and four entities", "China sanctioned scholars"
+         " and four entities.", "the same twice"),
+        ("China sanctioned ten scholars, four entities, and four banks", "China sanctioned ten"
+         " scholars, four entities and four banks.", ""),
         ("You must return the laptop, and we pay for it", "You must return the laptop, and we will"
          " pay for it.", ""),
     ],
