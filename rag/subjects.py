@@ -198,7 +198,7 @@ def stranger(claim: str, cited: list[Span], question: str) -> set[str]:
     )
     of, does = subject(claim, known)
     of -= _ROLES
-    if of and _only_compared(of, claim, main.clean):
+    if of and not passive(does) and _only_compared(of, claim, main.clean):
         return of
     if of and _done_by_another(of, does, claim, main.clean, known):
         return of

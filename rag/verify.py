@@ -28,6 +28,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -264,8 +265,8 @@ _ITEM = re.compile(r"[,;:]\s*(?:and\s+|or\s+)?|\s+(?:and|or)\s+")
 
 def _lists_twice(claim: str) -> bool:
     """Whether a small model has lost its thread: "scholars, four entities, and four entities"."""
-    items = [item.casefold() for item in _ITEM.split(claim) if " " in item]
-    return len(set(items)) < len(items)
+    items = [item.casefold() for item in _ITEM.split(claim)]
+    return any(one == next_ and " " in one for one, next_ in pairwise(items))
 
 
 def _welded(claim: str, cited: list[Span], question: str) -> bool:
@@ -315,10 +316,13 @@ def _conceded(claim: str, text: str) -> bool:
     """Whether a claim gives as the reason what its text grants: "Although Oda shares this, ..."."""
     because = _BECAUSE.search(claim)
     why = set(terms(claim[because.end() :])) if because else set()
-    granted = (m["what"] for m in _ALTHOUGH.finditer(text) if not _CAUSE.search(m["what"]))
-    return bool(why) and any(
-        len(why & set(terms(what))) >= _EXPLAINED * len(why) for what in granted
-    )
+    granted = [m["what"] for m in _ALTHOUGH.finditer(text) if not _CAUSE.search(m["what"])]
+    beside = terms(_ALTHOUGH.sub(" ", text))
+
+    def told(words: list[str]) -> bool:
+        return len(why.intersection(words)) >= _EXPLAINED * len(why)
+
+    return bool(why) and any(told(terms(what)) for what in granted) and not told(beside)
 
 
 _COUNTED = re.compile(
@@ -328,10 +332,11 @@ _COUNTED = re.compile(
     re.IGNORECASE,
 )
 _ALSO_CALLED = {
-    "year": r"year|annual|\bp\.a\.|decade|centur", "month": "month", "week": "week|fortnight",
-    "day": "day|daily", "hour": r"hour|\d ?h\b", "minute": r"\bmin", "mile": r"\bmi(?:le|\b)",
-    "percent": "%|per ?cent", "per cent": "%|per ?cent", "%": "%|per ?cent",
-    "kilometre": r"\bk(?:m\b|ilo)", "kilometer": r"\bk(?:m\b|ilo)",
+    "year": r"year|annu|\bp\.a\.|decade|centur|\byrs?\b|\d ?y\b", "month": r"month|\d ?mo\b",
+    "week": r"week|fortnight|\d ?w\b", "day": r"day|daily|\d ?d\b", "hour": r"hour|hr|\d ?h\b",
+    "minute": r"min|\d ?m\b", "mile": r"\bmi(?:le|\b)", "percent": "%|per ?cent|pct",
+    "per cent": "%|per ?cent|pct", "%": "%|per ?cent|pct", "kilometre": r"km\b|kilo",
+    "kilometer": r"km\b|kilo",
 }  # fmt: skip
 
 

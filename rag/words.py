@@ -201,13 +201,20 @@ _SAME = {
     "western": "west", "eastern": "east", "northern": "north", "southern": "south",
 }  # fmt: skip
 _SUBJECT = re.compile(
-    r"[\"'“‘(]*(?:(?:According to|In|On|By|At|After|Before|Since|During|Under|From|As) [^,]{2,60}, "
+    r"[\"'“‘(]*(?:(?:According to|In|On|By|At|After|Before|Since|During|Under|From|As|Although"
+    r"|Though|While|Despite|Because|If|When|Once|Unless|Whereas|Given|With) [^,]{2,60}, "
     r"|(?:In|By|Since) (?:[^\W\d_]{3,9} )?\d{4},? "
     r"|(?:Yes|No|However|Moreover|Meanwhile|Instead|Therefore|Thus|Hence|Still|Then|Today|Now|Later"
     r"|Indeed|Finally|Recently|Also|Similarly|Nevertheless|Furthermore|Additionally), ?)*"
     r"(?:[Tt]he |[Aa]n? )?"
     r"(?P<name>(?:[^\W\d_]*[A-ZÀ-ÖØ-Þ][\w.-]*)(?:(?: (?:of|de|von|van|and|the|al|bin|der|la))*"
     r" [A-ZÀ-ÖØ-Þ][\w.-]*)*)"
+)
+
+
+_CONJUNCTIONS = frozenset(
+    stem(word)
+    for word in "although though while despite because unless whereas given until however".split()
 )
 
 
@@ -220,7 +227,7 @@ def subject(text: str, known: set[str]) -> tuple[set[str], str]:
     """
     text = _DOTTED.sub(lambda m: m.group().replace(".", ""), text)
     match = _SUBJECT.match(text)
-    found = set(terms(match["name"])) & known if match else set()
+    found = (set(terms(match["name"])) & known) - _CONJUNCTIONS if match else set()
     return (found, text[match.end() :]) if match and found else (set(), text)
 
 
