@@ -17,6 +17,7 @@ text in a document or a question can talk its way past them:
                "although"
     units      what a figure counts, years or percent, the cited text counts too
     persons    "we" and "you" do in the claim what they do in the text
+    may        what the text only forbids the claim does not allow
     negation   a claim that denies something needs a text that does, and the other way round
     words      the claim's words, weighted by rarity, are covered by the cited text
     meaning    the claim and the cited text lie close together (cosine of sentence vectors)
@@ -218,6 +219,8 @@ def _fault(claim: str, cited: list[Span], question: str, signals: Signals) -> st
         return "the text says so in spite of the reason that is given"
     if unit := _other_unit(claim, text):
         return f"the cited text counts no {unit}"
+    if _allows(claim, text):
+        return "the cited text forbids, and allows nothing"
     if exchanged(claim, text, question):
         return "it says of one of us what the text says of the other"
     # Like a figure, a description belongs to the text that says the rest.
@@ -346,3 +349,25 @@ def _other_unit(claim: str, text: str) -> str:
     return next(
         (unit for unit in units if not re.search(_ALSO_CALLED[unit], text, re.IGNORECASE)), ""
     )
+
+
+_MAY_NOT = re.compile(
+    r"\b(?:cannot|can ?not|can['’]t|could not|couldn['’]t|may not|must not|mustn['’]t"
+    r"|(?:not|never) (?:be )?(?:able|allowed|permitted|possible)|unable|prohibited|forbidden"
+    r"|do(?:es)? not (?:allow|permit|offer))\b",
+    re.IGNORECASE,
+)
+_MAY = re.compile(
+    r"\b(?:can|may|could"
+    r"|(?:able|allowed|permitted|free|possible|welcome|entitled|eligible) (?:to|for)"
+    r"|(?:is|are|be) (?:allowed|permitted|possible))\b",
+    re.IGNORECASE,
+)
+_BUT = re.compile(r"\b(?:unless|except|only|without|until)\b", re.IGNORECASE)
+
+
+def _allows(claim: str, text: str) -> bool:
+    """Whether a claim says that something may be, of a text that only says what may not."""
+    if _MAY_NOT.search(claim) or not _MAY.search(claim) or not _MAY_NOT.search(text):
+        return False
+    return not _BUT.search(text) and not _MAY.search(_MAY_NOT.sub(" ", text))

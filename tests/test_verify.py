@@ -479,6 +479,12 @@ def test_a_text_of_another_time_must_say_the_rest(question: str, claim: str, fau
          " and four entities.", "the same twice"),
         ("China sanctioned ten scholars, four entities, and four banks", "China sanctioned ten"
          " scholars, four entities and four banks.", ""),
+        ("You can take a client laptop outside of the UK", "Client laptops: you are not able to"
+         " take a client laptop outside of the UK.", "allows nothing"),
+        ("You may take a client laptop abroad with approval", "You are not able to take a client"
+         " laptop abroad without approval.", ""),
+        ("You can claim a ticket for work", "You can claim a ticket for work, but are not able"
+         " to claim one for a commute.", ""),
         ("You must return the laptop, and we pay for it", "You must return the laptop, and we will"
          " pay for it.", ""),
     ],
