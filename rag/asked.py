@@ -129,7 +129,5 @@ def of_another_year(question: str, cited: tuple[Span, ...]) -> str:
     said = set(_YEAR.findall(cited[0].clean)) if cited else set()
     if not asked or not said:
         return ""
-    whole = " ".join(
-        f"{s.clean} {s.context} {s.section} {s.document.title} {s.document.date}" for s in cited
-    )
+    whole = " ".join(f"{s.whole} {s.document.title} {s.document.date}" for s in cited)
     return "" if asked & set(_YEAR.findall(whole)) else "the cited text is of another year"

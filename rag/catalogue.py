@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from rag import console, flags
 from rag.errors import ModelUnusable
 from rag.terminal import json_text
-
-if TYPE_CHECKING:
-    from rag.config import Settings
 
 app = typer.Typer(help="Fetch, list and verify models.", rich_markup_mode=None)
 
@@ -28,9 +24,9 @@ def pull(
 ) -> None:
     """Fetch models and verify them."""
     settings = flags.settings(config, offline=offline)
-    from rag import fetch
+    from rag import fetch, models
 
-    folder = _models_folder(settings)
+    folder = models.models_folder(settings.models)
     for name in names or [settings.embedder, settings.llm]:
         if name in ("hash", "extractive"):
             continue
@@ -49,7 +45,7 @@ def list_(config: flags.ConfigFlag = None, as_json: flags.JsonFlag = False) -> N
 
     from rag import models
 
-    states = models.status(_models_folder(settings))
+    states = models.status(models.models_folder(settings.models))
     if as_json:
         console.out(json_text({"schema": "rag.models/1", "models": [asdict(s) for s in states]}))
         return
@@ -72,7 +68,7 @@ def verify(
     settings = flags.settings(config)
     from rag import models
 
-    folder = _models_folder(settings)
+    folder = models.models_folder(settings.models)
     chosen = names or [s.name for s in models.status(folder) if s.present and s.license]
     bad: list[str] = []
     for name in chosen:
@@ -88,9 +84,3 @@ def verify(
         )
     if not chosen:
         console.out("no models here; fetch them: rag models pull")
-
-
-def _models_folder(settings: Settings) -> Path:
-    from rag.models import models_folder
-
-    return models_folder(Path(settings.models).expanduser() if settings.models else None)

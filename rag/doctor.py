@@ -196,7 +196,7 @@ def _model(settings: Settings, kind: models.Kind) -> tuple[Finding, Path | None]
     name = settings.llm if kind == "llm" else settings.embedder
     if name in ("hash", "extractive"):
         return Finding(kind, True, f"{name} (no weights)"), None
-    folder = models.models_folder(Path(settings.models).expanduser() if settings.models else None)
+    folder = models.models_folder(settings.models)
     try:
         path = models.locate(name, folder=folder, kind=kind)
     except ModelUnusable as error:

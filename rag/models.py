@@ -187,9 +187,9 @@ CATALOGUE: dict[str, Model] = {model.name: model for model in _MODELS}
 # --- where models lie
 
 
-def models_folder(override: Path | None) -> Path:
-    """The folder the user set, else a per-user cache."""
-    return override or platformdirs.user_cache_path("rag") / "models"
+def models_folder(override: str | Path | None) -> Path:
+    """The folder the user set, else (None or "") a per-user cache."""
+    return Path(override) if override else platformdirs.user_cache_path("rag") / "models"
 
 
 def locate(

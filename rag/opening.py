@@ -41,7 +41,7 @@ def embedder_name(settings: Settings) -> str:
     from rag.embed import folder_name
 
     name = settings.embedder
-    folder = Path(name).expanduser()
+    folder = Path(name)
     return folder_name(folder) if folder.is_dir() else name.lower()
 
 
@@ -54,7 +54,7 @@ def model_path(settings: Settings, kind: models.Kind, consent: Consent) -> Path:
     name = settings.llm if kind == "llm" else settings.embedder
     if name in ("hash", "extractive"):
         return Path()
-    folder = models.models_folder(Path(settings.models).expanduser() if settings.models else None)
+    folder = models.models_folder(settings.models)
     try:
         return models.locate(name, folder=folder, kind=kind)
     except ModelUnusable:
@@ -104,7 +104,7 @@ def load_generator(settings: Settings, consent: Consent) -> Generator:
 
     path = model_path(settings, "llm", consent)
     name = path.stem if path.name else settings.llm
-    folder = models.models_folder(Path(settings.models).expanduser() if settings.models else None)
+    folder = models.models_folder(settings.models)
     return open_generator(
         name,
         path,
@@ -116,7 +116,7 @@ def load_generator(settings: Settings, consent: Consent) -> Generator:
 
 def llm_name(settings: Settings) -> str:
     """What the language model is known by; a file of the user's own by its size too."""
-    own = Path(settings.llm).expanduser()
+    own = Path(settings.llm)
     known = models.CATALOGUE.get(settings.llm.lower())
     if known is None and own.is_file():
         return f"{own.stem} ({own.stat().st_size} bytes)"

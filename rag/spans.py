@@ -27,6 +27,11 @@ class Span:
     context: str = ""
     section: str = ""
 
+    @property
+    def whole(self) -> str:
+        """The text with all that stands around and over it."""
+        return f"{self.clean} {self.context} {self.section}"
+
 
 def spans_of(evidence: tuple[Evidence, ...]) -> list[Span]:
     """Every text the model was shown, each once, in order of selection."""

@@ -40,9 +40,9 @@ def unmentioned(claim: str, cited: list[Span], question: str) -> set[str]:
         question: What was asked.
     """
     about = cited[0].document
-    same = (_shown(span) for span in cited if span.document.id == about.id)
+    same = (span.whole for span in cited if span.document.id == about.id)
     known = " ".join((*same, about.title, about.author, *about.path.split("/")))
-    every = " ".join((question, *(f"{_shown(span)} {span.document.title}" for span in cited)))
+    every = " ".join((question, *(f"{span.whole} {span.document.title}" for span in cited)))
     whole = every.casefold()  # where a name may be part of a longer word
     asked, inside = names(question), names(claim)
     for phrase, called in _called(claim, known):
@@ -55,11 +55,6 @@ def unmentioned(claim: str, cited: list[Span], question: str) -> set[str]:
     # A government may go by its seat, but nothing happens there for that.
     places = (set(terms(place)) for place in _PLACE.findall(claim))
     return next((place for place in places if not named(place, every, seats=False)), set())
-
-
-def _shown(span: Span) -> str:
-    """A text with what stands around it."""
-    return f"{span.clean} {span.context} {span.section}"
 
 
 def _called(claim: str, known: str) -> Iterator[tuple[str, set[str]]]:

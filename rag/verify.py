@@ -337,9 +337,9 @@ _COUNTED = re.compile(
 _ALSO_CALLED = {
     "year": r"year|annu|\bp\.a\.|decade|centur|\byrs?\b|\d ?y\b", "month": r"month|\d ?mo\b",
     "week": r"week|fortnight|\d ?w\b", "day": r"day|daily|\d ?d\b", "hour": r"hour|hr|\d ?h\b",
-    "minute": r"min|\d ?m\b", "mile": r"\bmi(?:le|\b)", "percent": "%|per ?cent|pct",
-    "per cent": "%|per ?cent|pct", "%": "%|per ?cent|pct", "kilometre": r"km\b|kilo",
-    "kilometer": r"km\b|kilo",
+    "minute": r"min|\d ?m\b", "mile": r"\bmi(?:le|\b)",
+    **dict.fromkeys(("percent", "per cent", "%"), "%|per ?cent|pct"),
+    **dict.fromkeys(("kilometre", "kilometer"), r"km\b|kilo"),
 }  # fmt: skip
 
 

@@ -133,7 +133,7 @@ MAY_IMPORT = {
     "slash": "records errors terminal conditions scope render session",
     "chat": "errors terminal opening session slash render speaking console flags",
     "show": "records errors terminal clean store console flags",
-    "catalogue": "errors terminal config models fetch console flags",
+    "catalogue": "errors terminal models fetch console flags",
     "cli": "__init__ errors terminal database indexing watching opening doctor retrieve render"
     " console flags many speaking chat show catalogue",
     "__main__": "cli",
