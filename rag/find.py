@@ -70,28 +70,29 @@ def find(
             ) from error
         folder = root if is_folder else root.parent
         candidates = list(_walk(root, skipped, gitignore=gitignore)) if is_folder else [root]
+        prefixes = _before(folder)
         for file in candidates:
-            names = names_of(file, folder)
+            path = printable(file.relative_to(folder).as_posix())
+            names = [before + path for before in prefixes]
             reason = _why_not(file, folder)
             if reason:
                 known = (name for name in names if whose(name, file))
-                skipped.append(Skipped(next(known, names[0]), reason))
-            elif path := _called(file, names, sources, whose):
-                sources.setdefault(path, Source(file, path))
+                skipped.append(Skipped(next(known, path), reason))
+            elif called := _called(file, names, sources, whose):
+                sources.setdefault(called, Source(file, called))
             else:
-                skipped.append(Skipped(names[0], "every name that it could have is another's"))
+                skipped.append(Skipped(path, "every name that it could have is another's"))
     return [sources[path] for path in sorted(sources)], skipped
 
 
-def names_of(file: Path, folder: Path) -> list[str]:
-    """What a file below a folder may be called: its path there, then with the folders above."""
-    below = file.relative_to(folder).parts
+def _before(folder: Path) -> list[str]:
+    """What may stand before a path below a folder: nothing, or its name, with more above each."""
     above = [part for part in folder.parts if part != folder.anchor]
-    return [printable("/".join([*above[len(above) - n :], *below])) for n in range(len(above) + 1)]
+    return ["", *(printable("/".join(above[-n:])) + "/" for n in range(1, len(above) + 1))]
 
 
 def places_of(path: str, root: Path) -> list[Path]:
-    """The files that may be called so, the other way round; a root may be a file itself."""
+    """The files below a root that may be called so; the root may be a file itself."""
     if not stat.S_ISDIR(mode_of(root)):
         return [root]
     parts = PurePosixPath(path).parts
