@@ -15,7 +15,7 @@ from rag.citing import Citations, cited
 from rag.claims import ClaimWriter, Found, Limits
 from rag.compose import compose_description
 from rag.dense import DenseIndex
-from rag.evidence import select_evidence
+from rag.evidence import best_of, select_evidence
 from rag.hops import MAX_HOPS, description_at, leaves_a_question, meant
 from rag.parts import Part, split_question
 from rag.records import Answer, Citation, Claim, Embedder, Evidence, Generator, Hit, Retrieved
@@ -168,11 +168,11 @@ class Engine:
             where=self.scope.where,
         )
 
-    def _find(self, text: str, *, asked: str = "") -> Found:
-        """Passages and evidence for one part; ``asked`` where it is searched as another text."""
+    def _find(self, text: str) -> Found:
+        """Passages and evidence for one part."""
         query, hits = self.search(text, self.limits.passages)
         evidence = select_evidence(query, hits, store=self.store, limit=self.limits.evidence)
-        return Found(asked or query.text, query, tuple(hits), tuple(evidence))
+        return Found(query.text, query, tuple(hits), tuple(evidence))
 
     def _find_next(self, part: Part, said: Said) -> Found:
         """The same for a later part: one that leans on what was said is searched with it."""
@@ -181,11 +181,19 @@ class Engine:
         return self._find_with(part.text, said.asked, [claim.text for claim in said.claims])
 
     def _find_with(self, text: str, asked: str, claims: Sequence[str]) -> Found:
-        """The same for what leans on a question before and on what was said last."""
-        for whole in (" ".join((text, asked, *claims[-1:])), f"{text} {asked}"):
-            if self.embedder.count(whole) < self.embedder.max_tokens // 2:
-                return self._find(whole, asked=expand(text, self.store.acronyms()))
-        return self._find(text)
+        """The same for what leans on a question before, or on what was said to it last.
+
+        Searched beside each by itself: together they find what they speak of themselves.
+        """
+        wholes = [f"{text} {other}" for other in (asked, *claims[-1:])]
+        fitting = [w for w in wholes if self.embedder.count(w) < self.embedder.max_tokens // 2]
+        found = [self._find(whole) for whole in fitting or [text]]
+        return Found(
+            asked=expand(text, self.store.acronyms()),
+            query=found[0].query,
+            hits=tuple({hit.passage_id: hit for one in found for hit in one.hits}.values()),
+            evidence=best_of((one.evidence for one in found), limit=self.limits.evidence),
+        )
 
     def _going_on(self, before: Before) -> Prepared:
         """A question and the one that it goes on from, as one of which this is the later part."""

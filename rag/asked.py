@@ -13,8 +13,9 @@ _QUANTITY = re.compile(
     r"|proportion|sum|total)\b",
     re.IGNORECASE,
 )
-_VAGUE = re.compile(r"\b(?:half|third|quarter|tenth|dozens?|doubled?|tripled?|none|no)\b", re.I)
-
+_VAGUE = re.compile(
+    r"\b(?:half|third|quarter|tenth|dozens?|doubled?|tripled?|twice|thrice|none|no)\b", re.I
+)
 
 _ASKED = (
     r"(?:^|, |\band )(?:(?:in|on|by|since|until|to|for|of|with) )?"  # where a question may begin

@@ -8,7 +8,9 @@ brings the sentence before it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from rag import surroundings
 from rag.clean import shown
@@ -152,6 +154,15 @@ def _heads(hits: list[Hit], *, store: Store) -> list[Evidence]:
                 )
             )
     return found
+
+
+def best_of(searches: Iterable[Sequence[Evidence]], *, limit: int) -> tuple[Evidence, ...]:
+    """The best of what several searches found; what is shown already, once."""
+    chosen: list[Evidence] = []
+    for item in sorted(chain.from_iterable(searches), key=lambda item: -item.score):
+        if not any(e.document.id == item.document.id and item.clean in e.shown for e in chosen):
+            chosen.append(item)
+    return tuple(chosen[:limit])
 
 
 def other_side(

@@ -76,6 +76,7 @@ _THE_SAME = re.compile(r"\b(?:do|does|did|done) (?:the same|so)\b", re.IGNORECAS
 _CLAUSE = re.compile(r";|,\s+(?:and|but|while|whereas)\s+")
 _WELDED = 4  # terms that a clause adds to its question; fewer say little about where they are from
 _TOGETHER = 0.65  # share of them that one text, with what adjoins it, must have
+_PATCH = 3  # terms in a row that the text with the rest lacks
 
 
 def _repeats(claim: str, question: str) -> bool:
@@ -83,10 +84,11 @@ def _repeats(claim: str, question: str) -> bool:
 
     "The EU did the same" is none to whether it did, either: what "the same" is, nobody can check.
     """
-    if set(terms(claim)) - set(terms(question)):
-        return False
-    if _THE_SAME.search(claim):
+    asked = set(terms(question))
+    if any(_THE_SAME.search(c) and asked.issuperset(terms(c)) for c in _CLAUSE.split(claim)):
         return True
+    if not asked.issuperset(terms(claim)):
+        return False
     return bool(_OPEN.search(question)) and not (_YES_OR_NO.search(question) or negated(claim))
 
 
@@ -110,6 +112,25 @@ def _welded(claim: str, cited: list[Span], question: str) -> bool:
         new = set(terms(clause)) - asked
         most = max(len(new & text) for text in texts)
         if len(new) >= _WELDED and most < _TOGETHER * len(new):
+            return True
+        if any(_patched(terms(said), asked, texts) for said in _BECAUSE.split(clause)):
+            return True
+    return False
+
+
+def _patched(said: list[str], asked: set[str], texts: list[set[str]]) -> bool:
+    """Whether words in a row come from another text than the rest.
+
+    "Asked to slash exports of electric vehicles": one text is on exports, another on vehicles.
+    """
+    main = max(texts, key=lambda text: len(text.intersection(said)))
+    row: set[str] = set()
+    for term in said:
+        if term in main:
+            row = set()
+        elif term not in asked:
+            row.add(term)
+        if len(row) >= _PATCH and any(row <= text for text in texts):
             return True
     return False
 

@@ -15,8 +15,18 @@ from rag.claims import Limits
 from rag.dense import open_dense
 from rag.embed import HashEmbedder
 from rag.errors import UsageError
+from rag.evidence import select_evidence
 from rag.extractive import ExtractiveGenerator
-from rag.records import Answer, Citation, Claim, Evidence, FloatMatrix, Generator, Stats
+from rag.records import (
+    Answer,
+    Citation,
+    Claim,
+    Evidence,
+    FloatMatrix,
+    Generator,
+    Prompt,
+    Stats,
+)
 from rag.said import Verifier
 from rag.store import open_index
 
@@ -226,6 +236,32 @@ def test_a_part_that_finds_nothing_by_going_on_is_asked_alone(
     leaning = f"{QUESTION[:-1]}, and what does he say of it?"
     engine(Listening(lambda texts: texts[:1])).answer(leaning)
     assert len(asked_) == 2, "what leans on the part before cannot be asked alone"
+
+
+def test_a_part_that_leans_is_searched_beside_the_question_and_beside_its_answer(
+    engine: Callable[..., Engine],
+) -> None:
+    shown: list[list[str]] = []
+
+    class Listening(Scripted):
+        def read(self, prompt: Prompt) -> int:
+            shown.append([item.clean for item in prompt.evidence])
+            return super().read(prompt)
+
+    it = engine(Listening(lambda texts: texts[:1]))
+    answer = it.answer(f"{QUESTION[:-1]}, and what does he say of the CAI?")
+    part = "What does he say of the CAI?"
+    beside = [f"{part} {QUESTION}", f"{part} {answer.claims[0].text}"]
+    found = []
+    for text in beside:
+        query, hits = it.search(text, it.limits.passages)
+        chosen = select_evidence(query, hits, store=it.store, limit=it.limits.evidence)
+        found.append({item.clean: item.score for item in chosen})
+    best = max(found[0] | found[1], key=lambda text: max(f.get(text, 0.0) for f in found))
+    assert shown[1][0] == best
+    for searched in found:
+        assert set(shown[1]) & set(searched), "of both something is shown"
+    assert set(shown[1]) <= set(found[0]) | set(found[1])
 
 
 def test_where_the_same_is_asked_of_another_that_one_opens_the_sentence(

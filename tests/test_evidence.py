@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from conftest import IndexBuilder
 
 from rag.dense import open_dense
 from rag.embed import HashEmbedder
-from rag.evidence import select_evidence
+from rag.evidence import best_of, select_evidence
 from rag.records import Evidence
 from rag.retrieve import make_query, retrieve
 from rag.store import open_index
@@ -179,3 +180,19 @@ def test_a_document_that_the_question_names_stands_before_what_it_says(evidence:
         ("What does the travel guide say on the replacement cost?", ""),
     ):
         assert ask(question, "nine euros").shown == f"{called}Replacement costs nine euros."
+
+
+def test_of_several_searches_the_best_is_shown_once(evidence: Ask) -> None:
+    ask = evidence("speech.txt", SPEECH)
+    envoy, market = ask("Which envoy is on a tour of the islands?"), ask("When does it open?")
+    both = best_of([envoy, market, envoy], limit=3)
+    assert len(both) == 3
+    assert len({item.start for item in both}) == 3, "each once"
+    scores = [item.score for item in both]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] == max(item.score for item in (*envoy, *market))
+    # A sentence that stands before another one already is not shown again by itself.
+    leaning = next(item for item in envoy if item.lead)
+    assert leaning.lead
+    alone = replace(leaning, start=leaning.lead.start, clean=leaning.lead.clean, lead=None, score=0)
+    assert best_of([[leaning], [alone]], limit=5) == (leaning,)

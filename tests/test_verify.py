@@ -165,6 +165,8 @@ def test_a_name_in_the_place_of_another_is_not_said(claim: str, withheld: str) -
 def test_a_claim_that_only_points_cannot_be_checked() -> None:
     text, question = "China lifted sanctions, and the EU did not.", "Did the EU do the same?"
     assert "the question does not" in judge("The EU did the same", text, question=question).reason
+    more = judge("The EU did the same, but China lifted sanctions", text, question=question)
+    assert "the question does not" in more.reason
     told = judge("The EU did the same and lifted sanctions", text, question=question)
     assert "the question does not" not in told.reason
 
@@ -420,6 +422,10 @@ SHIPS = "The ships of the northern fleet carry grain and timber to Malmo."
         ("The old harbour was closed in May, and the ships of the fleet carry grain to Malmo",
          True),
         ("The old harbour of Lund was closed by the council", True),
+        ("The old harbour of Lund was closed in May by the council for grain and timber ships",
+         False),
+        ("The old harbour of Lund was closed in May because the fleet carries grain and timber",
+         True),
     ],
 )  # fmt: skip
 def test_a_sentence_of_two_halves_is_in_neither(claim: str, supported: bool) -> None:
