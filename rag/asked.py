@@ -16,6 +16,16 @@ _QUANTITY = re.compile(
 _VAGUE = re.compile(
     r"\b(?:half|third|quarter|tenth|dozens?|doubled?|tripled?|twice|thrice|none|no)\b", re.I
 )
+_MONTH = (
+    r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?"
+    r"|Sep(?:t(?:ember)?)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)\b"
+)
+_DATE = re.compile(
+    rf"\b\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH}|\b{_MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?\b"
+    r"|\b(?:[Ii]n|[Ss]ince|[Uu]ntil|[Dd]uring) (?:1[5-9]|20)\d\d"
+    r"(?=[^\w\s]|$| (?:and|as|at|but|by|for|from|of|on|the|to|when|with)\b)"
+)
+_DURATION = re.compile(r"\b(?:years?|months?|weeks?|days?|decades?|centur\w+|old)\b", re.IGNORECASE)
 
 _ASKED = (
     r"(?:^|, |\band )(?:(?:in|on|by|since|until|to|for|of|with) )?"  # where a question may begin
@@ -64,7 +74,9 @@ def out_of_kind(question: str, claim: str) -> str:
     if _of_the_other(question, claim):
         return "it says what the other did, and a reply to it was asked for"
     if _QUANTITY.search(question):
-        counted = _VAGUE.search(claim) or numbers(claim) - numbers(question)
+        # A date is none, but it may say how long something took.
+        told = claim if _DURATION.search(question) else _DATE.sub(" ", claim)
+        counted = _VAGUE.search(told) or numbers(told) - numbers(question)
         return "" if counted else "it gives no number, and one was asked for"
     if _TIME.search(question):
         new = " ".join(word for word in claim.split() if word not in question.split())

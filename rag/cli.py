@@ -85,6 +85,11 @@ def index(
     offline: flags.OfflineFlag = None,
 ) -> None:
     """Build or refresh the index."""
+    if dry_run and (watch or check):
+        other = "--watch" if watch else "--check"
+        raise UsageError(
+            f"--dry-run changes nothing, and {other} does", hint=f"leave out --dry-run or {other}"
+        )
     settings = flags.settings(config, index=index_dir, embedder=embedder, offline=offline, ocr=ocr)
     from rag.database import has_files
     from rag.indexing import IndexReport, build_index, preview_index

@@ -1,7 +1,8 @@
 """Token ids to sentences as they close: the decode loop over llama.cpp.
 
-We own the loop because everything the program promises is decided in it: what was read is reused,
-untrusted text cannot become control tokens, and a sentence is handed over the moment it closes.
+We own the loop because everything the program promises is decided in it: the constant beginning is
+read once, untrusted text cannot become control tokens, a sentence is handed over the moment it
+closes, and the same question gets the same answer, whatever was asked before.
 """
 
 from __future__ import annotations
@@ -96,10 +97,11 @@ class LlamaGenerator:
         self.context_tokens = min(
             context_tokens, int(llama_cpp.llama_model_n_ctx_train(self._model))
         )
-        # Two prompts lie side by side: the one that is answered, and the one that is judged.
-        params.n_ctx = self.context_tokens + _JUDGE_TOKENS
+        # Two prompts lie side by side: the one that is answered, and the one that is judged. Each
+        # has cells of its own, as many as the longer: what is in the one leaves the other as it is.
+        params.n_ctx = 2 * max(self.context_tokens, _JUDGE_TOKENS)
         params.n_seq_max = 2
-        params.kv_unified = True
+        params.kv_unified = False
         params.n_batch = params.n_ubatch = _READ_TOKENS
         params.n_threads = params.n_threads_batch = threads or cores()
         params.no_perf = True
@@ -157,14 +159,14 @@ class LlamaGenerator:
         return list(buffer[:count])
 
     def read(self, prompt: Prompt) -> int:
-        """Read a prompt, reusing the longest beginning that is in the cache.
+        """Read a prompt, reusing its constant beginning where that is in the cache.
 
         Raises:
             ValueError: The prompt does not fit the context; composing it is at fault.
         """
-        same = self._extend(_ANSWER, prompt, most=self.context_tokens - 1)
+        known = self._extend(_ANSWER, prompt, most=self.context_tokens - 1)
         self.written, self.first_token_at, self.log_probs = 0, 0.0, []
-        return same
+        return known
 
     def _extend(self, sequence: int, prompt: Prompt, *, most: int) -> int:
         """Make a sequence hold a prompt; returns how many of its tokens were known already.
@@ -176,35 +178,40 @@ class LlamaGenerator:
         if len(tokens) > most:
             raise ValueError(f"a prompt of {len(tokens)} tokens in {most}")
         constant = self._constant[sequence] = len(self._bos) + len(prompt.pieces[0])
-        if self._prefixes and self._held[sequence][:constant] != tokens[:constant]:
-            self._recall(sequence, tokens[:constant], self._prefixes)
-        same = 0
-        # The last token is always read again: its logits are what is wanted.
-        for old, new in zip(self._held[sequence], tokens[:-1], strict=False):
-            if old != new:
-                break
-            same += 1
-        self._cut(sequence, same)
-        self._decode(tokens[same:], sequence)
-        return same
+        known = self._held[sequence][:constant] == tokens[:constant]
+        if not known:
+            known = self._recall(sequence, tokens[:constant])
+        # More may be the same, but logits differ in the last digits with where a batch begins:
+        # what was asked before must not decide between two words that are as likely.
+        self._cut(sequence, constant)
+        self._decode(tokens[constant:], sequence)
+        return constant if known else 0
 
-    def _recall(self, sequence: int, tokens: list[int], folder: Path) -> None:
-        """Make a sequence hold a constant beginning: from disk, else read, and kept."""
+    def _recall(self, sequence: int, tokens: list[int]) -> bool:
+        """Make a sequence hold a constant beginning: from disk, else read, and kept.
+
+        Returns:
+            Whether it was on disk.
+        """
         c = self._c
         self._cut(sequence, 0)
+        if not self._prefixes:
+            self._decode(tokens, sequence)
+            return False
         key = prefix_key(self._file, tokens, runtime=self._runtime)
-        known = load_prefix(folder, key)
+        known = load_prefix(self._prefixes, key)
         if known:
             buffer = (ctypes.c_uint8 * len(known)).from_buffer_copy(known)
             if c.llama_state_seq_set_data(self._ctx, buffer, len(known), sequence):
                 self._held[sequence].extend(tokens)
-                return
+                return True
             self._cut(sequence, 0)
         self._decode(tokens, sequence)
         size = int(c.llama_state_seq_get_size(self._ctx, sequence))
         copied = (ctypes.c_uint8 * size)()
         if c.llama_state_seq_get_data(self._ctx, copied, size, sequence) == size:
-            save_prefix(folder, key, bytes(copied))
+            save_prefix(self._prefixes, key, bytes(copied))
+        return False
 
     def judge(self, prompt: Prompt, yes: str, no: str) -> float:
         """The log odds for a prompt beside the one that was read, which stays as it is."""

@@ -14,6 +14,7 @@ from documents import docx, pdf
 from rag import changes
 from rag.database import is_index
 from rag.embed import HashEmbedder
+from rag.errors import UsageError
 from rag.find import Source
 from rag.indexing import build_index, preview_index
 from rag.read import Raw, convert, load
@@ -207,6 +208,11 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(
     assert done.skipped == (Skipped("bad.txt", "binary, not text"),)
     shown = invoke("index", "--dry-run", "--index", str(index)).stdout
     assert "would be: 3 unchanged" in shown
+    for other in ("--watch", "--check"):
+        refused = invoke("index", "--dry-run", other, "--index", str(index)).exception
+        assert isinstance(refused, UsageError)
+        assert other in refused.message
+        assert other in refused.hint
 
 
 def test_gitignore_is_obeyed_unless_it_is_not_wanted(

@@ -127,20 +127,59 @@ def test_the_constant_prefix_is_kept_on_disk_and_checked(tmp_path: Path) -> None
         generator.close()
         return reused, said, odds
 
-    constant, said, odds = ask(tmp_path)  # read, and kept
+    read = ask(tmp_path)  # and kept
     (kept,) = tmp_path.glob("*.kv")
+    assert read[0] == 0
+    constant, said, odds = ask(tmp_path)
     assert constant > 200
-    from_disk = ask(tmp_path)
-    assert said == from_disk[1]
-    assert odds == pytest.approx(from_disk[2], abs=1e-5), "the very cells that were read"
-    plain = ask(None)  # read in batches that end elsewhere, which changes the last digits
-    assert plain[0] == 0
-    assert odds == pytest.approx(plain[2], abs=1)
+    assert (said, odds) == read[1:], "the very cells that were read"
+    assert ask(None) == read, "in the same batches"
     damaged = bytearray(kept.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     kept.write_bytes(damaged)
     assert ask(tmp_path)[1] == said
     assert kept.read_bytes() != damaged, "it is read and kept again"
+
+
+def evidence_of(text: str) -> Evidence:
+    """A text as it would be shown, of a document of that name."""
+    return Evidence(
+        document=DocumentInfo(1, text, text, "", text),
+        start=0,
+        end=1,
+        clean=text,
+        lead=None,
+        passage_id=1,
+        score=1.0,
+        cosine=0.9,
+    )
+
+
+@pytest.mark.parametrize("name", [models.DEFAULT_LLM, models.SMALL_LLM])
+def test_what_was_asked_before_changes_nothing(name: str) -> None:
+    fetch.pull(name, folder=REAL_MODELS, say=print)
+    generator = LlamaGenerator(name, model(name, "llm"), context_tokens=2048)
+    texts = [
+        "The dairy of Lund closed in May after the flood, and forty people lost their work.",
+        "Mayor Oda spoke of the dairy: “Nobody was asked, and nobody was told before the day.”",
+        "In Malmo the mill was sold to its workers, who had saved for it since the spring.",
+    ]
+
+    def ask(question: str, *shown: int) -> tuple[float, list[str], list[float], float]:
+        evidence = [evidence_of(texts[n]) for n in shown]
+        prompt = compose(question, evidence, generator=generator, answer_tokens=50)
+        generator.read(prompt)
+        odds = generator.log_odds(" yes", " no")
+        said = list(generator.sentences(" yes\nAnswer:", max_tokens=30, limit=2))
+        judged = compose_judgement(question, texts[shown[0]], " ".join(said), generator=generator)
+        return odds, said, generator.log_probs, generator.judge(judged, "yes", "no")
+
+    alone = ask("When did the dairy close?", 0, 1)
+    # The least evidence stands first: these begin as the first one does, and go on otherwise.
+    others = [ask("What did the mayor say?", 2, 1), ask("Who bought the mill?", 2, 0, 1)]
+    assert ask("When did the dairy close?", 0, 1) == alone
+    assert [ask("What did the mayor say?", 2, 1), ask("Who bought the mill?", 2, 0, 1)] == others
+    generator.close()
 
 
 @pytest.mark.parametrize("name", [models.DEFAULT_LLM, models.SMALL_LLM])
@@ -159,17 +198,7 @@ def test_no_text_becomes_a_control_token(name: str) -> None:
     }
     assert len(controls) > 3
     spelled = " ".join(controls.values())
-    hostile = Evidence(
-        document=DocumentInfo(1, spelled, spelled, "", spelled),
-        start=0,
-        end=1,
-        clean=spelled,
-        lead=None,
-        passage_id=1,
-        score=1.0,
-        cosine=0.9,
-    )
-    prompt = compose(spelled, [hostile], generator=generator, answer_tokens=10)
+    prompt = compose(spelled, [evidence_of(spelled)], generator=generator, answer_tokens=10)
     plain = compose("x", [], generator=generator, answer_tokens=10)
     kinds = {t for t, text in controls.items() if text.startswith("<|")}
     assert [t for t in prompt.tokens if t in kinds] == [t for t in plain.tokens if t in kinds]
