@@ -10,7 +10,9 @@ from rag.words import named, names, numbers, passive, subject, terms
 
 _QUANTITY = re.compile(
     r"\bhow (?:many|much)\b|\b(?:what|which) (?:number|percentage|share|rate|price|amount"
-    r"|proportion|sum|total)\b",
+    r"|proportion|sum|total)\b"
+    r"|\b(?:what|which) (?:[\w-]+ ){1,2}(?:percentage|rate|price|amount)"
+    r"(?= (?:did|do|does|has|have|had|is|are|was|were|will|would|can|could|of|for|per)\b|[?,]|$)",
     re.IGNORECASE,
 )
 _VAGUE = re.compile(
