@@ -17,6 +17,7 @@ import numpy.typing as npt
 from rag.errors import InputUnreadable, UsageError
 from rag.evaluation import Flags, refusal_curve, refusals
 from rag.metrics import answerable
+from rag.report_file import Report
 from rag.resample import SEED
 
 STEPS = 100  # thresholds tried: 0.00, 0.01 ... 1.00
@@ -25,8 +26,6 @@ _DRAWS = 2000
 _KEY = "answer_threshold"
 _MARK = "# rag eval --calibrate: "
 _LINE = re.compile(rf"""^[ \t]*(?:{_KEY}|"{_KEY}"|'{_KEY}')[ \t]*=[^#\r\n]*""", re.MULTILINE)
-
-Report = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

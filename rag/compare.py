@@ -10,9 +10,8 @@ from typing import Any
 
 from rag.errors import InputUnreadable, UsageError
 from rag.metrics import JUDGED, NAMES, PERCENTILES, RATIOS, SMALLER_IS_BETTER, right, stat
+from rag.report_file import Report
 from rag.resample import mcnemar, percentile_difference, ratio_difference
-
-Report = dict[str, Any]
 
 
 def compare(report: Report, baseline: Report) -> dict[str, Any]:

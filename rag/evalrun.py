@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rag import calibrate, evaluation, judging, scoreboard
+from rag import calibrate, evaluation, judging, report_file, scoreboard
 from rag.answering import Engine
 from rag.claims import NOT_ASKED
 from rag.compare import Bound, check_gate, compare, read_gate
@@ -114,11 +114,11 @@ def run(
         )
     gold = read_gold(request.gold)
     bounds = read_gate(request.gate) if request.gate else ()
-    earlier = evaluation.read_report(request.baseline) if request.baseline else None
+    earlier = report_file.read_report(request.baseline) if request.baseline else None
     if request.calibrate:
         calibrate.check_config(request.config or Path(CONFIG_FILE))
     if request.report:
-        evaluation.prepare_folder(request.report)
+        report_file.prepare_folder(request.report)
     store = open_index(Path(settings.index))
     texts = evaluation.StoredTexts(store)
     if request.retrieval:
@@ -231,5 +231,5 @@ def _told(
 def _written(report: dict[str, Any], folder: Path) -> Path:
     from rag.report import write_report
 
-    evaluation.write_json(report, folder)
+    report_file.write_json(report, folder)
     return write_report(report, folder)

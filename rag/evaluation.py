@@ -7,10 +7,8 @@ one sentence saying why, so that each figure can be followed to the answers it c
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -26,18 +24,15 @@ from rag import metrics
 from rag.errors import InputUnreadable, RagError, UsageError
 from rag.gold import GoldQuestion, GoldSet, GoldSpan, Texts
 from rag.records import Hit
+from rag.report_file import SCHEMA, Report
 from rag.resample import ratio
 from rag.scoring import Row, score
 from rag.store import Store
-from rag.terminal import json_text
 from rag.typed import check_answer
 
-SCHEMA = "rag.report/1"
-REPORT_FILE = "report.json"
 DEEPEST = 20  # the recall curve ends here
 _STEPS = 20  # of the refusal curve
 
-Report = dict[str, Any]
 Flags = npt.NDArray[np.bool_]
 
 
@@ -346,65 +341,3 @@ def _by_type(rows: list[Row]) -> dict[str, Row]:
             "refused": ratio(refused).record() if refused else None,
         }
     return found
-
-
-# -- files --------------------------------------------------------------------------------------
-
-
-def prepare_folder(folder: Path) -> None:
-    """Make sure that a report can be written, before hours go into answering.
-
-    Raises:
-        UsageError: The folder cannot be made or written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UsageError(
-            f"cannot write into {folder}: {error.strerror}",
-            hint="name a folder that can be written: --report DIR",
-        ) from error
-
-
-def write_json(report: Report, folder: Path) -> Path:
-    """Write ``report.json``, one row a line, whole or not at all."""
-    path = folder / REPORT_FILE
-    partial = folder / f"{REPORT_FILE}.part"
-    head = json_text({k: v for k, v in report.items() if k != "rows"})
-    try:
-        with partial.open("w", encoding="utf-8", errors="replace") as file:
-            file.write(head[:-1] + ', "rows": [')
-            for number, row in enumerate(report["rows"]):
-                file.write(",\n" if number else "\n")
-                file.write(json_text(row))
-            file.write("\n]}\n")
-        partial.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-    return path
-
-
-def read_report(path: Path) -> Report:
-    """Read an earlier report: the file, or the folder that holds it.
-
-    Raises:
-        InputUnreadable: It is not there, or not a report.
-    """
-    file, hint = path, "name a folder that rag eval --report wrote, or its report.json"
-    try:
-        file = path / REPORT_FILE if path.is_dir() else path
-        report = json.loads(file.read_bytes())
-    except OSError as error:
-        raise InputUnreadable(f"{file} cannot be read: {error.strerror}", hint=hint) from error
-    except (ValueError, RecursionError) as error:
-        raise InputUnreadable(f"{file} is not JSON: {error}", hint=hint) from error
-    if (
-        not isinstance(report, dict)
-        or report.get("schema") != SCHEMA
-        or not isinstance(report.get("rows"), list)
-    ):
-        raise InputUnreadable(f"{file} is not a report (schema {SCHEMA})", hint=hint)
-    return report

@@ -160,7 +160,10 @@ def best_of(searches: Iterable[Sequence[Evidence]], *, limit: int) -> tuple[Evid
     """The best of what several searches found; what is shown already, once."""
     chosen: list[Evidence] = []
     for item in sorted(chain.from_iterable(searches), key=lambda item: -item.score):
-        if not any(e.document.id == item.document.id and item.clean in e.shown for e in chosen):
+        if any(e.document.id == item.document.id and item.clean in e.shown for e in chosen):
+            continue
+        longer = sum(len(e.shown) for e in chosen) + len(item.shown)
+        if len(chosen) < _BEST or (len(chosen) < limit and longer <= _ENOUGH):
             chosen.append(item)
     return tuple(chosen[:limit])
 

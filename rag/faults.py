@@ -104,7 +104,8 @@ def _lists_twice(claim: str) -> bool:
 def _welded(claim: str, cited: list[Span], question: str) -> bool:
     """Whether what a clause adds to the question is put together from texts that stand apart.
 
-    Half of one sentence and half of another make a sentence that neither supports.
+    Half of one sentence and half of another make a sentence that neither supports; so do a few
+    words in a row out of another.
     """
     asked = set(terms(question))
     texts = [set(terms(around(span, cited))) for span in cited]

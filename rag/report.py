@@ -24,10 +24,10 @@ from rag.errors import UsageError
 from rag.files import replace_file
 from rag.plots import Axis, Point, Series, percent
 from rag.report_figures import MOST_TYPES, figures, known, outcome_shares
+from rag.report_file import SCHEMA
 from rag.report_rows import OUTCOMES, room_for, row_view, seconds, type_of
 from rag.terminal import printable_lines
 
-SCHEMA = "rag.report/1"
 _TEMPLATES = Path(__file__).parent / "templates"
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from rag.calibrate import FEWEST, Choice
 from rag.metrics import F1_RIGHT, PERCENTILES, right
+from rag.report_file import Report
 from rag.terminal import printable
 
-Report = dict[str, Any]
 _CORRECTNESS = {
     "f1": f"The gold has no facts: right means token F1 of at least {F1_RIGHT}, a rough measure.",
     "mixed": "Where the gold has no facts, right means token F1 of at least"
