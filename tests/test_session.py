@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -360,9 +360,9 @@ def test_json_goes_on_from_the_answer_before_as_the_chat_does(
     second = json.loads(done.stdout.splitlines()[1])
     # Understood alone, but for the quotation of what it goes on from, it is another question.
     alone = session.engine.answer(SECOND, standalone=session.turns[1].standalone_question)
-    read = session.turns[1].stats.prompt_tokens
-    assert alone.stats.prompt_tokens != read
-    assert second["stats"]["prompt_tokens"] == read
+    found = session.turns[1].retrieved
+    assert alone.retrieved != found
+    assert second["retrieved"] == [asdict(passage) for passage in found]
 
 
 @pytest.mark.parametrize(
