@@ -196,3 +196,8 @@ def test_of_several_searches_the_best_is_shown_once(evidence: Ask) -> None:
     assert leaning.lead
     alone = replace(leaning, start=leaning.lead.start, clean=leaning.lead.clean, lead=None, score=0)
     assert best_of([[leaning], [alone]], limit=5) == (leaning,)
+    # As much is shown as of one search: three however long they are, then what fits in with them.
+    pages = [replace(alone, start=n, clean=f"{n} " + "word " * 80) for n in range(5)]
+    assert len(best_of([pages[:3], pages[3:]], limit=5)) == 3
+    short = [replace(page, clean=page.clean[:100]) for page in pages]
+    assert len(best_of([short[:3], short[3:]], limit=5)) == 5
