@@ -6,7 +6,7 @@ import re
 
 from rag.hops import described_by
 from rag.spans import Span
-from rag.words import named, names, numbers, passive, subject, terms
+from rag.words import MONTHS, YEAR, named, names, numbers, passive, subject, terms
 
 _QUANTITY = re.compile(
     r"\bhow (?:many|much)\b|\b(?:what|which) (?:number|percentage|share|rate|price|amount"
@@ -18,13 +18,10 @@ _QUANTITY = re.compile(
 _VAGUE = re.compile(
     r"\b(?:half|third|quarter|tenth|dozens?|doubled?|tripled?|twice|thrice|none|no)\b", re.I
 )
-_MONTH = (
-    r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?"
-    r"|Sep(?:t(?:ember)?)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)\b"
-)
+_MONTH = rf"(?:{'|'.join(map(str.capitalize, MONTHS))})\b"
 _DATE = re.compile(
     rf"\b\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH}|\b{_MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?\b"
-    r"|\b(?:[Ii]n|[Ss]ince|[Uu]ntil|[Dd]uring) (?:1[5-9]|20)\d\d"
+    rf"|\b(?:[Ii]n|[Ss]ince|[Uu]ntil|[Dd]uring) {YEAR}"
     r"(?=[^\w\s]|$| (?:and|as|at|but|by|for|from|of|on|the|to|when|with)\b)"
 )
 _DURATION = re.compile(r"\b(?:years?|months?|weeks?|days?|decades?|centur\w+|old)\b", re.IGNORECASE)
@@ -131,8 +128,8 @@ def of_another_time(question: str, claim: str, cited: tuple[Span, ...]) -> str:
     return "the cited text speaks of another time" if 3 * len(missing) > len(taken) else ""
 
 
-_IN_YEAR = re.compile(r"\b(?:in|for|of|during|by the end of) (?:[A-Z]\w+ )?((?:1[5-9]|20)\d\d)\b")
-_YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
+_IN_YEAR = re.compile(rf"\b(?:in|for|of|during|by the end of) (?:[A-Z]\w+ )?({YEAR})\b")
+_YEAR = re.compile(rf"\b{YEAR}\b")
 
 
 def of_another_year(question: str, cited: tuple[Span, ...]) -> str:

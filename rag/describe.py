@@ -9,16 +9,9 @@ from datetime import date
 
 from rag.front import stated
 from rag.records import Acronym
+from rag.words import MONTHS
 
-_MONTHS = {
-    name: number
-    for number, names in enumerate(
-        ("january jan", "february feb", "march mar", "april apr", "may", "june jun", "july jul",
-         "august aug", "september sept sep", "october oct", "november nov", "december dec"), 1
-    )
-    for name in names.split()
-}  # fmt: skip
-_MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
+_MONTH = "|".join(sorted(MONTHS, key=len, reverse=True))
 _DAY_MONTH = re.compile(
     rf"\b(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? (?P<month>{_MONTH})\.?,? (?P<year>\d{{4}})\b",
     re.I,
@@ -47,7 +40,7 @@ def find_date(text: str) -> str:
     """The first complete date in a text, as ISO, or ""."""
     found = [m for pattern in (_DAY_MONTH, _MONTH_DAY, _ISO) for m in pattern.finditer(text)]
     for match in sorted(found, key=lambda m: m.start()):
-        month = _MONTHS.get(match["month"].lower()) or match["month"]
+        month = MONTHS.get(match["month"].lower()) or match["month"]
         with contextlib.suppress(ValueError):  # the 99th month is a part number
             return date(int(match["year"]), int(month), int(match["day"])).isoformat()
     return ""

@@ -116,7 +116,7 @@ def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) 
             )
             item = surroundings.tabled(item, covered, store)
             longer = length + len(item.shown)
-            if len(chosen) < _BEST or longer <= _ENOUGH:
+            if _fits(chosen, longer):
                 chosen.append(item)
                 length = longer
     if _OF_THE_DOCUMENT.search(query.text):
@@ -163,9 +163,14 @@ def best_of(searches: Iterable[Sequence[Evidence]], *, limit: int) -> tuple[Evid
         if any(e.document.id == item.document.id and item.clean in e.shown for e in chosen):
             continue
         longer = sum(len(e.shown) for e in chosen) + len(item.shown)
-        if len(chosen) < _BEST or (len(chosen) < limit and longer <= _ENOUGH):
+        if len(chosen) < limit and _fits(chosen, longer):
             chosen.append(item)
-    return tuple(chosen[:limit])
+    return tuple(chosen)
+
+
+def _fits(chosen: list[Evidence], longer: int) -> bool:
+    """Whether one more is read, with which all would have so many code points."""
+    return len(chosen) < _BEST or longer <= _ENOUGH
 
 
 def other_side(

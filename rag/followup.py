@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from rag.compose import compose_followup
 from rag.leaning import WORD, bare, leans, vague
 from rag.records import Generator
-from rag.words import NEGATIONS, STOPWORDS, capital, figures, stem, tokens
+from rag.words import NEGATIONS, STOPWORDS, YEAR, capital, figures, stem, tokens
 
 _MOST_TOKENS = 64  # a rewriting
 _MOST_WORDS = 45
@@ -230,7 +230,7 @@ _PLAIN = 6  # words of a question in which a pronoun most likely is what the las
 _TOO = re.compile(r"\s+(?:too|as well|either|also|then)$", re.IGNORECASE)
 _SWAPPED = re.compile(r"^(?:why|when|where|how)$", re.IGNORECASE)
 _LEADING = re.compile(rf"^(?:why|when|where|how)(?= {_AUX}\b)", re.IGNORECASE)
-_YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
+_YEAR = re.compile(rf"\b{YEAR}\b")
 _IN = re.compile(r"^(?:in|on|by|since|during|for|from|with|against|to|at)\s+", re.IGNORECASE)
 _WRAPPED = re.compile(r'^Regarding (?:"(?P<topic>[^"]+)": |[^:"]{1,80}: (?P<rest>.+)$)')
 _ADJECTIVE = re.compile(r"(?:ese|ish|ian|ean|ch|ican)$")

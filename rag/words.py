@@ -46,6 +46,16 @@ _NUMBER_WORDS = {
 } | {"thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70",
      "eighty": "80", "ninety": "90", "hundred": "100"}  # fmt: skip
 
+MONTHS = {
+    name: number
+    for number, names in enumerate(
+        ("january jan", "february feb", "march mar", "april apr", "may", "june jun", "july jul",
+         "august aug", "september sept sep", "october oct", "november nov", "december dec"), 1
+    )
+    for name in names.split()
+}  # fmt: skip
+YEAR = r"(?:1[5-9]|20)\d\d"  # a pattern: what is likely to be one
+
 
 _stemmers = threading.local()  # a stemmer works on its own fields: two threads would mix words
 
