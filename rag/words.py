@@ -36,6 +36,10 @@ _DOTTED = re.compile(r"\b(?:[^\W\d_]\.){2,}")  # U.S., e.g.
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _CODE = re.compile(r"\b[^\W\d_]+\d+\b")
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
+# "Rajendra K. Pachauri", "Dr. Oda": no sentence ends there.
+_NO_END = re.compile(
+    r"(?<!\w)(?:[A-ZÀ-ÖØ-Þ]|Mrs?|Ms|Dr|Prof|St|Sen|Gov|Gen|Rep|Lt|Col|Sgt|Capt|Rev|Hon)\.$"
+)
 _NAME = re.compile(r"(?<![^\W\d_])[^\W\d_]*[A-ZÀ-ÖØ-Þ][^\W\d_]+\d*|[A-Z]{2,}\d*")
 _NUMBER_WORDS = {
     word: str(value)
@@ -159,7 +163,8 @@ def names(text: str, *, first: bool = False) -> set[str]:
     text = _DOTTED.sub(lambda m: m.group().replace(".", ""), text)
     for match in _NAME.finditer(text):
         before = text[: match.start()].rstrip("\"'“”‘’([ ")
-        opens = before[-1] in ".!?:" if before else not first
+        ends = before[-1:] in tuple(".!?:") and not _NO_END.search(before)
+        opens = ends if before else not first
         word = match.group()
         if word.lower() in STOPWORDS and word != "US":
             continue

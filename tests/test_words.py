@@ -62,6 +62,12 @@ def test_names_do_not_merely_open_a_sentence() -> None:
     assert names("He said: Trade matters") == set()
 
 
+def test_initials_and_titles_end_no_sentence() -> None:
+    assert names("The T. T. Tsui Gallery, led by Ada K. Oda") == set(terms("Tsui Gallery Ada Oda"))
+    assert names("She met Dr. Lund and Prof. Berg.") == set(terms("Dr Lund Prof Berg"))
+    assert names("They took plan Bb. Lanterns were lit.") == {"bb"}
+
+
 def test_negation() -> None:
     assert negated("China won’t yield")
     assert negated("They refused it")
