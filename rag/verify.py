@@ -38,6 +38,7 @@ MAX_CITATIONS = 3
 _BIAS = -4.0
 _WEIGHTS = (5.0, 4.0, -4.0)
 _GAIN = 0.12  # a further citation must cover so much more of the claim
+_OWN = 0.25  # and so much to stay beside one that holds alone, where it gives no name or figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +139,32 @@ def support(
         if best in chosen or gain(best) < _GAIN or float(cosines[best]) < 0.2:
             break
         chosen.append(best)
-    return _judge(
-        claim,
-        [spans[n] for n in chosen],
-        question=question,
-        claimed=claimed,
-        covered=sum(weight[t] for t in sorted(set().union(*(parts[n] for n in chosen)))) / total,
-        cosine=float(np.max(cosines[chosen])),
-        threshold=threshold,
-    )
+
+    def judged(cited: list[int]) -> Support:
+        covered = set().union(*(parts[n] for n in cited))
+        return _judge(
+            claim,
+            [spans[n] for n in cited],
+            question=question,
+            claimed=claimed,
+            covered=sum(weight[t] for t in sorted(covered)) / total,
+            cosine=float(np.max(cosines[cited])),
+            threshold=threshold,
+        )
+
+    # A text that only shares a word or two with a claim that holds without it is no source of it.
+    telling = {term for term in wanted if term in names(claim, first=True) or numbers(term)}
+    needed, have = chosen[:1], parts[chosen[0]]
+    for n in chosen[1:]:
+        new = parts[n] - have
+        if new & telling or sum(weight[t] for t in sorted(new)) >= _OWN * total:
+            needed.append(n)
+        have = have | parts[n]
+    found = judged(chosen)
+    if found.reason or needed == chosen:
+        return found
+    fewer = judged(needed)
+    return found if fewer.reason else fewer
 
 
 def _judge(

@@ -193,6 +193,15 @@ def test_a_claim_of_two_parts_gets_both_their_sources() -> None:
     assert len(one.spans) == 1, "what adds nothing is not cited"
 
 
+@pytest.mark.parametrize("score", ["final score", "score of Lund"])
+def test_a_text_that_shares_a_word_is_no_source_of_a_claim_that_holds_without(score: str) -> None:
+    main = "The score of the cup was twenty to eighteen."
+    second = "The cup of Lund had its final vote."
+    found = judge(f"The {score} of the cup was twenty to eighteen", main, second)
+    assert cited(found) == [main, *[second] * ("Lund" in score)]
+    assert not found.reason
+
+
 def test_there_are_never_more_citations_than_can_be_read() -> None:
     parts = ["Alpha sings loudly", "Beta dances nightly", "Gamma paints walls",
              "Delta cooks lunch", "Epsilon writes novels", "Zeta mends shoes"]  # fmt: skip
