@@ -101,29 +101,39 @@ class ClaimWriter:
         answerability = probability(stated, judged=SUREST, fluent=0.0) if prompt.evidence else 0.0
         known = len(said.claims)
         if answerability >= limits.answer_threshold:
+            check = Verifier(
+                prompt.question, prompt.evidence, store=self.store, embedder=self.embedder,
+                threshold=limits.support_threshold,
+            )  # fmt: skip
             written = self.generator.sentences(
                 ANSWER_OPENING + opening, max_tokens=limits.max_answer_tokens, limit=sentences
             )
             if opens:
                 written = _opened(opens, written)
-            for text, support_ in self._checked(written, found, prompt, several=several):
+            first: tuple[str, Support] | None = None
+            judged: float | None = None
+            for text, support_ in self._checked(written, check, found, prompt, several=several):
                 score = round(support_.score, 4)
                 if support_.reason:
                     said.dropped.append(Claim(text, (), "unsupported", score, support_.reason))
                     continue
-                if len(said.claims) == known:
-                    judged, fluent = NEUTRAL, self._fluency()
+                if first is None:
+                    first, fluent = (text, support_), self._fluency()
                     least = probability(stated, judged=UNSUREST, fluent=fluent)
                     # Reading a judgement takes two seconds: not where it could change nothing. With
                     # a threshold of 0 answers are made to choose one, and all of it is wanted.
                     sure = 0 < limits.answer_threshold <= least
                     if not several and not sure:
                         judged = self._judged(question, prompt.evidence, text, support_)
-                    answerability = probability(stated, judged=judged, fluent=fluent)
+                    answerability = probability(
+                        stated, judged=NEUTRAL if judged is None else judged, fluent=fluent
+                    )
                     if answerability < limits.answer_threshold:
                         said.dropped.append(Claim(text, (), "unsupported", score, NOT_ASKED))
                         break
                 said.add(text, support_.spans, score)
+            if first and len(said.claims) == known + 1 and not several and limits.max_claims > 1:
+                self._add_other_side(first, judged, check, found, prompt, said)
         said.answerability.append(answerability)
         said.saw(found.hits)
         said.count(prompt, reused, self.generator)
@@ -145,17 +155,18 @@ class ClaimWriter:
         return sum(written) / len(written) if written else 0.0
 
     def _checked(
-        self, sentences: Iterator[str], found: Found, prompt: Prompt, *, several: bool
+        self,
+        sentences: Iterator[str],
+        check: Verifier,
+        found: Found,
+        prompt: Prompt,
+        *,
+        several: bool,
     ) -> Iterator[tuple[str, Support]]:
         """What the model writes, sentence by sentence, each with what supports it."""
-        question, evidence = found.asked, prompt.evidence
-        check = Verifier(
-            prompt.question, evidence, store=self.store, embedder=self.embedder,
-            threshold=self.limits.support_threshold,
-        )  # fmt: skip
-        over = {item.section for item in evidence}
+        question, over = found.asked, {item.section for item in prompt.evidence}
         said: list[str] = []
-        supported: list[tuple[str, Support]] = []
+        supported = False
         for sentence in sentences:
             text = claim_text(sentence, over=over)
             text = without_false_yes(text, question)
@@ -172,19 +183,39 @@ class ClaimWriter:
                 another = another or of_another_year(question, support_.spans)
                 support_ = replace(support_, reason=out_of_kind(question, text) or another)
             said.append(text)
-            if not support_.reason:
-                supported.append((text, support_))
+            supported = supported or not support_.reason
             yield text, support_
-        # A small model stops at the first reason. Where another document gives one too, its own
-        # sentence is added, word for word.
-        more = self.limits.max_claims > 1 and not several
-        if len(supported) == 1 and more and _ASKS_WHY.search(question):
-            claim, first = supported[0]
-            known = {span.document.id for span in first.spans}
-            other = other_side(found.query, evidence, claim=claim, known=known)
-            if other:
-                text = _CONJUNCTION.sub("", other.clean).rstrip(" .;")
-                yield f"Another source says: “{text}”", check(text)
+
+    def _add_other_side(
+        self,
+        first: tuple[str, Support],
+        judged: float | None,
+        check: Verifier,
+        found: Found,
+        prompt: Prompt,
+        said: Said,
+    ) -> None:
+        """Where another document gives a reason too, add its own sentence, word for word.
+
+        A small model stops at the first reason. What answers less surely than that one, in the
+        judgement of the model, is not added.
+        """
+        if not _ASKS_WHY.search(found.asked):
+            return
+        claim, own = first
+        known = {span.document.id for span in own.spans}
+        other = other_side(found.query, prompt.evidence, claim=claim, known=known)
+        if not other:
+            return
+        text = _CONJUNCTION.sub("", other.clean).rstrip(" .;")
+        support_ = check(text)
+        if support_.reason:
+            return
+        if judged is None:
+            judged = self._judged(found.asked, prompt.evidence, claim, own)
+        if self._judged(found.asked, prompt.evidence, text, support_) >= judged:
+            quoted = f"Another source says: “{text}”"
+            said.add(quoted, support_.spans, round(support_.score, 4))
 
 
 def _opened(words: str, sentences: Iterator[str]) -> Iterator[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import SEEDS
+from conftest import SEEDS, IndexBuilder
 
 from rag.answering import REFUSAL, Engine
 from rag.claims import Limits
@@ -37,6 +38,10 @@ QUESTIONS = [
     "What did Xi Jinping say about the Ukraine war in France?",
     "What will the US and EU discuss about China?",
 ]
+LIMITS = Limits(
+    passages=12, evidence=7, max_answer_tokens=120, max_claims=5,
+    answer_threshold=0.5, support_threshold=0.5,
+)  # fmt: skip
 INVENTED = "Quantum penguins rule Neptune with 9,999 lasers"
 
 
@@ -63,10 +68,6 @@ class Scripted(ExtractiveGenerator):
 @pytest.fixture
 def engine(shared_index: Path) -> Iterator[Callable[..., Engine]]:
     store = open_index(shared_index)
-    limits = Limits(
-        passages=12, evidence=7, max_answer_tokens=120, max_claims=5,
-        answer_threshold=0.5, support_threshold=0.5,
-    )  # fmt: skip
 
     def make(generator: Generator | None = None, **changed: float) -> Engine:
         return Engine(
@@ -74,7 +75,7 @@ def engine(shared_index: Path) -> Iterator[Callable[..., Engine]]:
             dense=open_dense(store),
             embedder=HashEmbedder(),
             generator=generator or ExtractiveGenerator(),
-            limits=replace(limits, **changed),  # type: ignore[arg-type]
+            limits=replace(LIMITS, **changed),  # type: ignore[arg-type]
         )
 
     yield make
@@ -262,6 +263,41 @@ def test_a_part_that_leans_is_searched_beside_the_question_and_beside_its_answer
     for searched in found:
         assert set(shown[1]) & set(searched), "of both something is shown"
     assert set(shown[1]) <= set(found[0]) | set(found[1])
+
+
+@pytest.mark.parametrize(("surer", "added"), [("Oda", False), ("Lund", True)])
+def test_another_document_s_reason_is_added_where_it_answers_as_surely(
+    tmp_path: Path, build: IndexBuilder, surer: str, added: bool
+) -> None:
+    """A true sentence beside the question is no second reason."""
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    own = "The harbour was closed in spring because mayor Oda feared a flood of the lower docks."
+    other = "The harbour was closed in spring after engineer Lund found cracks below the docks"
+    (folder / "a.txt").write_text(own)
+    (folder / "b.txt").write_text(f"But {other[0].lower()}{other[1:]}.")
+    build(folder)
+
+    class Judge(Scripted):
+        read_last = ""
+
+        def tokenize(self, text: str, *, special: bool) -> list[int]:
+            self.read_last += text
+            return super().tokenize(text, special=special)
+
+        def judge(self, prompt: Prompt, yes: str, no: str) -> float:
+            asked, self.read_last = self.read_last, ""
+            return 3.0 if surer in asked.rpartition("Answer:")[2] else 1.0
+
+    with contextlib.closing(open_index(tmp_path / "index")) as store:
+        ready = Engine(
+            store=store, dense=open_dense(store), embedder=HashEmbedder(),
+            generator=Judge(lambda _: [own]), limits=LIMITS,
+        )  # fmt: skip
+        answer = ready.answer("Why was the harbour closed in spring?")
+    assert answer.claims[0].text == own.rstrip(".")
+    said = f"Another source says: “the{other[3:]}”"
+    assert [claim.text for claim in answer.claims[1:]] == [said] * added
 
 
 def test_where_the_same_is_asked_of_another_that_one_opens_the_sentence(
