@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.support import FETCHED
+from rag.commands.opening import open_engine
+from rag.commands.session import Session
 from rag.config import load
-from rag.metrics import missing_facts
-from rag.opening import open_engine
+from rag.evaluation.metrics import missing_facts
+from rag.evaluation.resample import Estimate, Pair, ratio, ratio_difference
 from rag.records import Answer
-from rag.resample import Estimate, Pair, ratio, ratio_difference
-from rag.session import Session
 
 Turn = dict[str, Any]
 

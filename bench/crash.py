@@ -28,7 +28,7 @@ from bench.crash_damage import files, flips, tails
 from bench.crash_kills import calls, disk, kills, points
 from bench.crash_states import ROOT, STARTS, WORDS, Bench, State, apart, index, lay_out
 from rag.errors import IndexBusy
-from rag.store import open_index
+from rag.storage.store import open_index
 
 
 def writers(bench: Bench) -> Generator[str, None, None]:

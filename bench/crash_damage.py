@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Generator
 
 from bench.crash_states import LOG, Bench, apart, index, lay_out, texts
-from rag.database import DATABASE, LOCK
-from rag.dense import FILE
+from rag.storage.database import DATABASE, LOCK
+from rag.storage.dense import FILE
 
 Outcomes = Generator[str, None, None]
 # How often each file is hit; the log is that of an index whose last transaction is still in it.

@@ -18,15 +18,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rag.database import DATABASE, is_index
-from rag.dense import FILE, open_dense
-from rag.embed import HashEmbedder
+from rag.backends.embed import HashEmbedder
+from rag.documents.language import language_of
 from rag.errors import RagError
 from rag.indexing import build_index
-from rag.language import language_of
-from rag.retrieve import make_query, retrieve
-from rag.soundness import problems
-from rag.store import open_index
+from rag.retrieval.retrieve import make_query, retrieve
+from rag.storage.database import DATABASE, is_index
+from rag.storage.dense import FILE, open_dense
+from rag.storage.soundness import problems
+from rag.storage.store import open_index
 
 ROOT = Path(__file__).parents[1]
 WORDS = "harbour bridge dairy orchard quarry lighthouse railway market library mill".split()

@@ -22,14 +22,15 @@ from bench.sets import musique, scifact, xquad
 from bench.sets.convert import DATA
 from bench.sets.records import BenchSet, choose
 from bench.support import FETCHED
-from rag import dense, split
+from rag.commands.opening import embedder_name, load_embedder
 from rag.config import Settings, load
-from rag.opening import embedder_name, load_embedder
+from rag.documents import split
 from rag.records import Acronym, Document, Embedder
-from rag.retrieve import make_query, retrieve
-from rag.store import IndexedFile, Store, open_index
-from rag.sums import text_sum
-from rag.writing import Writer, writing
+from rag.retrieval.retrieve import make_query, retrieve
+from rag.storage import dense
+from rag.storage.store import IndexedFile, Store, open_index
+from rag.storage.sums import text_sum
+from rag.storage.writing import Writer, writing
 
 LOADERS: dict[str, Callable[[Path], BenchSet]] = {
     "scifact": scifact.load,

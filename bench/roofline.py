@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 
 from bench.support import INSTALLED
-from rag.compose import compose_judgement
+from rag.answers.compose import compose_judgement
+from rag.backends.generate import _JUDGE, LlamaGenerator, cores
+from rag.commands.opening import load_generator
 from rag.config import load
-from rag.generate import _JUDGE, LlamaGenerator, cores
-from rag.opening import load_generator
 
 _SIDE = 2048  # of a square matrix: 17 GFLOP a product
 _FLOATS = 50_000_000  # 200 MB a vector

@@ -30,18 +30,18 @@ from typing import Any, TypeVar
 import numpy as np
 
 from bench.support import INSTALLED
-from rag import dense, lexical
+from rag.commands.opening import embedder_name, load_embedder
 from rag.config import load
-from rag.describe import Description
+from rag.documents.describe import Description
+from rag.documents.sandbox import DEFAULT_LIMITS
+from rag.documents.split import Split
 from rag.indexing import build_index, recipe_of
-from rag.opening import embedder_name, load_embedder
 from rag.records import Document, Embedder, FloatMatrix, Passage, Sentence
-from rag.retrieve import Query, fuse, retrieve
-from rag.sandbox import DEFAULT_LIMITS
-from rag.split import Split
-from rag.store import IndexedFile, Store, open_index
-from rag.sums import text_sum
-from rag.writing import Writer, writing
+from rag.retrieval.retrieve import Query, fuse, retrieve
+from rag.storage import dense, lexical
+from rag.storage.store import IndexedFile, Store, open_index
+from rag.storage.sums import text_sum
+from rag.storage.writing import Writer, writing
 
 DIMENSION = 384
 PER_DOCUMENT = 100

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rag import verify
+from rag.commands.opening import Consent, load_embedder
 from rag.config import load
-from rag.opening import Consent, load_embedder
 from rag.records import DocumentInfo, Embedder
-from rag.spans import Span
+from rag.verification import verify
+from rag.verification.spans import Span
 
 Floats = npt.NDArray[np.float64]
 # What benches do about models: fetch what is missing, or use only what is there.

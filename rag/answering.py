@@ -11,19 +11,19 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from rag.citing import Citations, cited
-from rag.claims import ClaimWriter, Found, Limits
-from rag.compose import compose_description
-from rag.dense import DenseIndex
-from rag.evidence import best_of, select_evidence
-from rag.hops import MAX_HOPS, description_at, leaves_a_question, meant
-from rag.parts import Part, split_question
+from rag.answers.citing import Citations, cited
+from rag.answers.claims import ClaimWriter, Found, Limits
+from rag.answers.compose import compose_description
+from rag.answers.parts import Part, split_question
+from rag.answers.said import Said
 from rag.records import Answer, Citation, Claim, Embedder, Evidence, Generator, Hit, Retrieved
-from rag.retrieve import Query, expand, make_query, retrieve
-from rag.said import Said
-from rag.scope import EVERYTHING, Scope
-from rag.spans import Span
-from rag.store import Store
+from rag.retrieval.evidence import best_of, select_evidence
+from rag.retrieval.retrieve import Query, expand, make_query, retrieve
+from rag.retrieval.scope import EVERYTHING, Scope
+from rag.storage.dense import DenseIndex
+from rag.storage.store import Store
+from rag.verification.hops import MAX_HOPS, description_at, leaves_a_question, meant
+from rag.verification.spans import Span
 from rag.words import capital
 
 REFUSAL = "The documents do not answer this."

@@ -12,7 +12,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from rag import __version__, catalogue, chat, console, flags, many, show
+from rag import __version__
+from rag.commands import catalogue, chat, console, flags, many, show
 from rag.errors import (
     IndexUnusable,
     InputUnreadable,
@@ -91,10 +92,10 @@ def index(
             f"--dry-run changes nothing, and {other} does", hint=f"leave out --dry-run or {other}"
         )
     settings = flags.settings(config, index=index_dir, embedder=embedder, offline=offline, ocr=ocr)
-    from rag.database import has_files
+    from rag.commands.opening import embedder_name, load_embedder, model_path, parse_limits
+    from rag.commands.render import index_json, index_text
     from rag.indexing import IndexReport, build_index, preview_index
-    from rag.opening import embedder_name, load_embedder, model_path, parse_limits
-    from rag.render import index_json, index_text
+    from rag.storage.database import has_files
 
     folder, max_bytes = Path(settings.index), int(settings.max_file_mb * 1e6)
     roots = paths or ([] if has_files(folder) else [Path(settings.corpus)])
@@ -152,8 +153,8 @@ def status(
 ) -> None:
     """Show what is indexed, with which models, how large, and whether it is sound."""
     settings = flags.settings(config, index=index_dir)
-    from rag.doctor import index_status
-    from rag.render import status_json, status_text
+    from rag.commands.doctor import index_status
+    from rag.commands.render import status_json, status_text
 
     with console.busy("looking at the index …", quiet=as_json):
         state = index_status(settings, check=check)
@@ -183,9 +184,9 @@ def search(
 ) -> None:
     """Find passages: retrieval only."""
     settings = flags.settings(config, index=index_dir, embedder=embedder, offline=offline)
-    from rag.opening import open_engine
-    from rag.render import search_json, search_text
-    from rag.retrieve import check_question
+    from rag.commands.opening import open_engine
+    from rag.commands.render import search_json, search_text
+    from rag.retrieval.retrieve import check_question
 
     query = _valid(query)
     check_question(query)
@@ -217,10 +218,10 @@ def ask(
 ) -> None:
     """Answer one question, every sentence with its source."""
     settings = flags.settings(config, index=index_dir, embedder=embedder, llm=llm, offline=offline)
-    from rag.opening import open_engine
-    from rag.render import answer_json
-    from rag.retrieve import check_question
-    from rag.speaking import speak
+    from rag.commands.opening import open_engine
+    from rag.commands.render import answer_json
+    from rag.commands.speaking import speak
+    from rag.retrieval.retrieve import check_question
 
     question = _valid(question)
     check_question(question)
@@ -250,8 +251,8 @@ def doctor(
 ) -> None:
     """Check that this machine is ready, and say what to do where it is not."""
     settings = flags.settings(config, index=index_dir)
-    from rag.doctor import examine
-    from rag.render import findings_json, findings_text
+    from rag.commands.doctor import examine
+    from rag.commands.render import findings_json, findings_text
 
     with console.busy("looking at this machine …", quiet=quiet or as_json):
         findings = examine(settings)

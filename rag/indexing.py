@@ -9,17 +9,26 @@ from dataclasses import dataclass, field
 from dataclasses import replace as replace_
 from pathlib import Path
 
-from rag import dense, language, read, split
-from rag.changes import Changes, Live, compare, gone_from, look, refuse_empty, refuse_mixture
-from rag.database import is_index
-from rag.find import mode_of
-from rag.mending import mend
+from rag.documents import language, read, split
+from rag.documents.find import mode_of
+from rag.documents.sandbox import DEFAULT_LIMITS, ParseLimits, Sandbox
 from rag.records import Document, Embedder, Skipped
-from rag.sandbox import DEFAULT_LIMITS, ParseLimits, Sandbox
-from rag.similar import near
-from rag.staging import Staging
-from rag.store import IndexedFile, Store, open_index
-from rag.writing import Writer, locked, open_to_write
+from rag.storage import dense
+from rag.storage.changes import (
+    Changes,
+    Live,
+    compare,
+    gone_from,
+    look,
+    refuse_empty,
+    refuse_mixture,
+)
+from rag.storage.database import is_index
+from rag.storage.mending import mend
+from rag.storage.similar import near
+from rag.storage.staging import Staging
+from rag.storage.store import IndexedFile, Store, open_index
+from rag.storage.writing import Writer, locked, open_to_write
 
 Progress = Callable[[str, int, int], None]
 _EACH = 100  # so many new documents are compared with all others one by one, more all at once

@@ -7,10 +7,10 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from rag.documents.find import mode_of
 from rag.errors import RagError
-from rag.find import mode_of
 from rag.indexing import IndexReport, resolved
-from rag.store import IndexedFile, open_index
+from rag.storage.store import IndexedFile, open_index
 
 _QUIET_MS = 500  # so long nothing must change before a run begins
 _MOST_MS = 10_000  # but so long at most it is waited for

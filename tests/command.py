@@ -12,8 +12,8 @@ from typing import Any
 from typer.testing import CliRunner
 
 from rag.cli import app
+from rag.documents.sandbox import Sandbox
 from rag.errors import UsageError
-from rag.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[1]
 QUIET = ("-W", "ignore::ResourceWarning")  # llama_cpp leaves /dev/null open when it is imported

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from rag.embed import HashEmbedder
-from rag.find import Source
+from rag.backends.embed import HashEmbedder
+from rag.backends.models import models_folder
+from rag.documents.find import Source
+from rag.documents.read import Raw, convert, load
+from rag.documents.sandbox import ParseLimits, Sandbox
 from rag.indexing import IndexReport, build_index
-from rag.models import models_folder
-from rag.read import Raw, convert, load
 from rag.records import Document, Skipped
-from rag.sandbox import ParseLimits, Sandbox
 
 # A shell that starts the suite in the background makes it, and all that it starts, deaf to Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

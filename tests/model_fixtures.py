@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from rag.models import HubSource, Model, ModelFile, WheelPiece
+from rag.backends.models import HubSource, Model, ModelFile, WheelPiece
 
 PIECE = 100_000
 GGUF = b"GGUF" + random.Random(1).randbytes(8 * PIECE - 1000)

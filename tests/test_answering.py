@@ -12,12 +12,11 @@ import pytest
 from conftest import SEEDS, IndexBuilder
 
 from rag.answering import REFUSAL, Engine
-from rag.claims import Limits
-from rag.dense import open_dense
-from rag.embed import HashEmbedder
+from rag.answers.claims import Limits
+from rag.answers.said import Verifier
+from rag.backends.embed import HashEmbedder
+from rag.backends.extractive import ExtractiveGenerator
 from rag.errors import UsageError
-from rag.evidence import select_evidence
-from rag.extractive import ExtractiveGenerator
 from rag.records import (
     Answer,
     Citation,
@@ -28,8 +27,9 @@ from rag.records import (
     Prompt,
     Stats,
 )
-from rag.said import Verifier
-from rag.store import open_index
+from rag.retrieval.evidence import select_evidence
+from rag.storage.dense import open_dense
+from rag.storage.store import open_index
 
 QUESTION = "What did trade between Russia and China reach in 2023?"
 QUESTIONS = [

@@ -24,18 +24,18 @@ from conftest import SEEDS, IndexBuilder
 from schemas import ANSWER, BATCH, check
 
 from rag.answering import Engine
-from rag.batch import run_batch
-from rag.claims import Limits
-from rag.console import _Pace, duration
-from rag.dense import open_dense
-from rag.embed import HashEmbedder
+from rag.answers.claims import Limits
+from rag.backends.embed import HashEmbedder
+from rag.backends.extractive import ExtractiveGenerator
+from rag.commands.batch import run_batch
+from rag.commands.console import _Pace, duration
+from rag.commands.render import answer_json
 from rag.errors import IndexBusy, Interrupted, OutOfResources, RagError, UsageError
-from rag.extractive import ExtractiveGenerator
-from rag.questions import Question, read_questions
+from rag.lists.questions import Question, read_questions
+from rag.lists.rows import scan
 from rag.records import Answer, BatchReport, FloatMatrix
-from rag.render import answer_json
-from rag.rows import scan
-from rag.store import open_index
+from rag.storage.dense import open_dense
+from rag.storage.store import open_index
 
 ANSWERED = (
     "On 6 May, to mark the 50th anniversary of diplomatic relations between China and the EU, what"
@@ -605,8 +605,8 @@ def test_a_hundred_thousand_answers_are_resumed_fast_and_not_held(tmp_path: Path
     script = f"""
 import resource, sys, time
 from pathlib import Path
-from rag.batch import run_batch
-from rag.questions import Question
+from rag.commands.batch import run_batch
+from rag.lists.questions import Question
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

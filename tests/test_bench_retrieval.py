@@ -9,8 +9,8 @@ import pytest
 
 from bench.retrieval import METRICS, best_ranks, index, measure, ndcg, recall, table, weighted
 from bench.sets.records import BenchSet, Question
-from rag.embed import HashEmbedder
-from rag.store import open_index
+from rag.backends.embed import HashEmbedder
+from rag.storage.store import open_index
 
 DOCUMENTS = {
     "bridge.md": "# The bridge\n\nThe bridge was closed in March. Its cables had cracks.\n",

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from rag.answering import REFUSAL, Engine
-from rag.asked import of_another
-from rag.claims import Limits
-from rag.dense import open_dense
-from rag.embed import HashEmbedder
-from rag.extractive import ExtractiveGenerator
+from rag.answers.claims import Limits
+from rag.backends.embed import HashEmbedder
+from rag.backends.extractive import ExtractiveGenerator
 from rag.indexing import build_index
 from rag.records import Answer, Claim, DocumentInfo, Prompt
-from rag.spans import Span
-from rag.store import open_index
+from rag.storage.dense import open_dense
+from rag.storage.store import open_index
+from rag.verification.asked import of_another
+from rag.verification.spans import Span
 
 QUESTION = "When was the company that bought Lund Dairy founded?"
 DESCRIPTION = "the company that bought Lund Dairy"

@@ -11,16 +11,16 @@ from command import invoke
 from conftest import IndexBuilder
 from documents import docx, pdf
 
-from rag import changes
-from rag.database import is_index
-from rag.embed import HashEmbedder
+from rag.backends.embed import HashEmbedder
+from rag.documents.find import Source
+from rag.documents.read import Raw, convert, load
+from rag.documents.sandbox import Sandbox
 from rag.errors import UsageError
-from rag.find import Source
 from rag.indexing import build_index, preview_index
-from rag.read import Raw, convert, load
 from rag.records import Skipped
-from rag.sandbox import Sandbox
-from rag.store import open_index
+from rag.storage import changes
+from rag.storage.database import is_index
+from rag.storage.store import open_index
 
 TEXT = "# About {0}\n\nThe {0} stands in its own file. It is mentioned here as {0} again.\n"
 

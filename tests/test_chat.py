@@ -20,14 +20,14 @@ QUESTION = "Why was the CAI suspended by the European Parliament?"
 SLOW = """
 import sys, time
 from pathlib import Path
-from rag import chat
+from rag.commands import chat
 from rag.answering import Engine
-from rag.claims import Limits
-from rag.dense import open_dense
-from rag.embed import HashEmbedder
-from rag.extractive import ExtractiveGenerator
-from rag.session import Session
-from rag.store import open_index
+from rag.answers.claims import Limits
+from rag.storage.dense import open_dense
+from rag.backends.embed import HashEmbedder
+from rag.backends.extractive import ExtractiveGenerator
+from rag.commands.session import Session
+from rag.storage.store import open_index
 
 class Slow(ExtractiveGenerator):
     def sentences(self, opening, *, max_tokens, limit):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag.citing import claim_text, without_false_yes, without_given_time
+from rag.answers.citing import claim_text, without_false_yes, without_given_time
 
 QUESTION = "Which anniversary with France was it at the summit of May 2024?"
 

@@ -16,8 +16,8 @@ from command import NO_WEIGHTS, invoke, run, run_bound
 from conftest import SEEDS
 from typer.testing import CliRunner
 
-from rag import opening, session
 from rag.cli import app
+from rag.commands import opening, session
 from rag.errors import IndexUnusable, InputUnreadable, UsageError
 
 QUESTION = "What did trade between Russia and China reach in 2023?"

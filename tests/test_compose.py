@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.compose import compose, template
+from rag.answers.compose import compose, template
 from rag.errors import UsageError
 from rag.records import DocumentInfo, Evidence, Message, Prompt, Sentence
 

@@ -12,10 +12,10 @@ from conftest import IndexBuilder
 from typer.testing import CliRunner
 
 from rag.cli import app
-from rag.conditions import condition_of, is_condition
 from rag.errors import UsageError
 from rag.records import DocumentInfo
-from rag.scope import scope_of
+from rag.retrieval.conditions import condition_of, is_condition
+from rag.retrieval.scope import scope_of
 
 DOCUMENTS = [
     DocumentInfo(1, "a.md", "Trade in 2023", "2023-12-31", "Ann Smith", (), "en", "markdown"),

@@ -19,12 +19,12 @@ from command import NO_WEIGHTS, ROOT, environment, invoke, run
 from conftest import SEEDS, IndexBuilder
 from schemas import ANSWER, SEARCH, STATUS, check
 
+from rag.backends.models import CATALOGUE, SMALL_LLM
 from rag.cli import main
+from rag.commands.render import answer_json
 from rag.errors import IndexUnusable
-from rag.models import CATALOGUE, SMALL_LLM
 from rag.records import Answer, Failure
-from rag.render import answer_json
-from rag.writing import writing
+from rag.storage.writing import writing
 
 QUESTION = "What did trade between Russia and China reach in 2023?"
 

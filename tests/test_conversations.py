@@ -8,8 +8,8 @@ from typing import Any
 from conftest import SEEDS
 
 from bench.chat import good, summary
-from rag.leaning import leans
-from rag.metrics import says
+from rag.answers.leaning import leans
+from rag.evaluation.metrics import says
 from rag.records import Answer
 
 

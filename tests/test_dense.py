@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from conftest import SEEDS, IndexBuilder
 
-from rag import dense
-from rag.dense import FILE, open_dense, problem, refresh
-from rag.embed import HashEmbedder
-from rag.store import Store, open_index
+from rag.backends.embed import HashEmbedder
+from rag.storage import dense
+from rag.storage.dense import FILE, open_dense, problem, refresh
+from rag.storage.store import Store, open_index
 
 QUESTIONS = ["Russia and China trade", "sanctions over Xinjiang", "Xi Jinping in France"]
 

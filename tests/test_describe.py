@@ -7,12 +7,12 @@ import time
 import pytest
 from conftest import SEEDS, read_document
 
-from rag.describe import Description, acronyms, describe, find_date
-from rag.embed import HashEmbedder
-from rag.find import find
-from rag.front import front_matter
+from rag.backends.embed import HashEmbedder
+from rag.documents.describe import Description, acronyms, describe, find_date
+from rag.documents.find import find
+from rag.documents.front import front_matter
+from rag.documents.split import Split, split
 from rag.records import Acronym, Document
-from rag.split import Split, split
 
 
 def split_text(text: str) -> Split:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from command import invoke
 
-from rag.models import DEFAULT_EMBEDDER, DEFAULT_LLM
+from rag.backends.models import DEFAULT_EMBEDDER, DEFAULT_LLM
 
 
 def test_what_is_missing_comes_with_its_command(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rag.columns import of_another_column
-from rag.drawn import pieces
+from rag.documents.drawn import pieces
+from rag.verification.columns import of_another_column
 
 FRAMED = """| Debt | 2017 | 2016 |
 |------|-----:|-----:|

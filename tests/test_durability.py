@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from command import ROOT
 
-from rag.database import DATABASE, has_files
 from rag.errors import IndexUnusable
-from rag.store import open_index
+from rag.storage.database import DATABASE, has_files
+from rag.storage.store import open_index
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from conftest import SEEDS, IndexBuilder
 from schemas import ANSWER, REPORT, check
 
 from rag.errors import UsageError
-from rag.metrics import NAMES
+from rag.evaluation.metrics import NAMES
 
 GOLD = SEEDS / "gold.jsonl"
 DOCUMENT = "Pandas eat bamboo in China.\n\nThe audit found 12 faults in 2019.\n\nTigers eat meat."

@@ -11,8 +11,8 @@ from command import invoke, run
 from conftest import IndexBuilder
 from test_eval import DOCUMENT, QUOTE, asked, reply, sure, write
 
-from rag.calibrate import write_threshold
 from rag.errors import RagError, UsageError
+from rag.evaluation.calibrate import write_threshold
 
 GOOD = json.dumps(asked("a0"))
 QUESTION = '{"id": "q", "question": "Why?", "answer": '

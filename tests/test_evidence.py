@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from conftest import IndexBuilder
 
-from rag.dense import open_dense
-from rag.embed import HashEmbedder
-from rag.evidence import best_of, select_evidence
+from rag.backends.embed import HashEmbedder
 from rag.records import Evidence
-from rag.retrieve import make_query, retrieve
-from rag.store import open_index
+from rag.retrieval.evidence import best_of, select_evidence
+from rag.retrieval.retrieve import make_query, retrieve
+from rag.storage.dense import open_dense
+from rag.storage.store import open_index
 
 Show = Callable[[str, str], Evidence]
 Ask = Callable[[str, str], Callable[[str], list[Evidence]]]

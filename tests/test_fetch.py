@@ -33,9 +33,9 @@ from model_fixtures import (
     with_hub,
 )
 
+from rag.backends.fetch import pull
+from rag.backends.models import CATALOGUE, SMALL_LLM, locate, status, verify
 from rag.errors import ModelUnusable, OutOfResources
-from rag.fetch import pull
-from rag.models import CATALOGUE, SMALL_LLM, locate, status, verify
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def test_a_killed_pull_is_continued(folder: Path, index: Path) -> None:
         from pathlib import Path
 
         from model_fixtures import PIECE, TINY
-        from rag.fetch import pull
+        from rag.backends.fetch import pull
 
         def kill(label: str, done: int, total: int) -> None:
             if done >= 2 * PIECE:

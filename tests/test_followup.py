@@ -9,10 +9,10 @@ import pytest
 from conftest import SEEDS
 from test_compose import CONTROL, HOSTILE, Recording
 
-from rag.compose import compose_followup
-from rag.extractive import ExtractiveGenerator
-from rag.followup import Exchange, by_rule, faithful, standalone
-from rag.leaning import leans
+from rag.answers.compose import compose_followup
+from rag.answers.followup import Exchange, by_rule, faithful, standalone
+from rag.answers.leaning import leans
+from rag.backends.extractive import ExtractiveGenerator
 from rag.records import Prompt
 
 CAI = Exchange("Why did the CAI stall?", "It was suspended due to political tensions.")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from rag.describe import describe
-from rag.formats import format_of, why_unread
-from rag.front import front_matter
+from rag.documents.describe import describe
+from rag.documents.formats import format_of, why_unread
+from rag.documents.front import front_matter
+from rag.documents.split import Split, split
 from rag.records import Document
-from rag.split import Split, split
 
 
 def parts(text: str, format_: str, **facts: str) -> Split:

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from rag.front import front_matter, stated
-from rag.language import language_of
+from rag.documents.front import front_matter, stated
+from rag.documents.language import language_of
+from rag.documents.split import Split, split
 from rag.records import Document
-from rag.split import Split, split
 
 
 def made(text: str, format_: str) -> Split:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from rag.extractive import ExtractiveGenerator
-from rag.generate import _closed, cores, lookup, open_generator
+from rag.backends.extractive import ExtractiveGenerator
+from rag.backends.generate import _closed, cores, lookup, open_generator
+from rag.documents.split import sentence_spans
 from rag.records import DocumentInfo, Evidence, Prompt
-from rag.split import sentence_spans
-from rag.store import open_index
+from rag.storage.store import open_index
 
 TRICKY = [
     "It grew 26.3% to $2.5 billion. Trade fell by 1.5 points.",

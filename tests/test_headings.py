@@ -10,10 +10,10 @@ import pytest
 from command import invoke
 from conftest import IndexBuilder
 
-from rag.embed import HashEmbedder
-from rag.headings import heading_places, outline
+from rag.backends.embed import HashEmbedder
+from rag.documents.headings import heading_places, outline
+from rag.documents.split import split
 from rag.records import Document
-from rag.split import split
 
 MARKDOWN = """\
 ---

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from rag.hops import description_at, leaves_a_question, meant, repeated
+from rag.verification.hops import description_at, leaves_a_question, meant, repeated
 
 DESCRIBED = [
     ("When did the country where Ida Moen was born join the Union?", "the country where Ida"),

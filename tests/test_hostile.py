@@ -16,11 +16,11 @@ import documents
 import pytest
 from conftest import IndexBuilder
 
-from rag.find import Source, find
-from rag.read import load
+from rag.documents.find import Source, find
+from rag.documents.read import load
+from rag.documents.sandbox import ParseLimits
 from rag.records import Skipped
-from rag.sandbox import ParseLimits
-from rag.store import open_index
+from rag.storage.store import open_index
 
 LIMITS = ParseLimits(memory_mb=700, cpu_seconds=20, wall_seconds=240, expanded_mb=20,
                      max_chars=2_000_000)  # fmt: skip
@@ -270,7 +270,7 @@ PEAK = """
 import resource, sys
 from pathlib import Path
 sys.path[:0] = [{root!r}, {tests!r}]
-from rag.sandbox import ParseLimits, Sandbox
+from rag.documents.sandbox import ParseLimits, Sandbox
 import documents
 with Sandbox(ParseLimits(memory_mb=600, expanded_mb=400, max_chars=10**6)) as sandbox:
     bomb = documents.zipped({{"xl/workbook.xml": b" " * 300_000_000}})

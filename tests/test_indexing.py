@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 from conftest import SEEDS, IndexBuilder
 
-from rag import staging
-from rag.database import DATABASE
-from rag.dense import FILE
-from rag.embed import HashEmbedder
+from rag.backends.embed import HashEmbedder
 from rag.errors import IndexBusy, IndexUnusable, InputUnreadable
 from rag.indexing import IndexReport, build_index
 from rag.records import Embedder, FloatMatrix, Skipped
-from rag.store import Store, open_index
-from rag.writing import writing
+from rag.storage import staging
+from rag.storage.database import DATABASE
+from rag.storage.dense import FILE
+from rag.storage.store import Store, open_index
+from rag.storage.writing import writing
 
 TEXT = "# About {0}\n\nThe {0} stands in its own file. It is mentioned here as {0} again.\n"
 
@@ -295,9 +295,9 @@ def test_another_embedder_embeds_all_of_it_or_nothing(
 WORKER = """
 import os, signal, sys
 from pathlib import Path
-from rag import staging
-from rag.dense import FILE
-from rag.embed import HashEmbedder
+from rag.storage import staging
+from rag.storage.dense import FILE
+from rag.backends.embed import HashEmbedder
 from rag.indexing import build_index
 
 documents = int(sys.argv[3])

@@ -21,13 +21,13 @@ from sklearn.metrics import cohen_kappa_score
 from test_compose import HOSTILE, Recording, read_back
 from test_eval import DOCUMENT, asked, reply, write
 
-from rag import metrics
-from rag.compose import compose_grading, grading_messages, prompts_digest
-from rag.endpoint import Endpoint, NoReply, open_endpoint
-from rag.endpoint import reply as said_by
+from rag.answers.compose import compose_grading, grading_messages, prompts_digest
+from rag.backends.endpoint import Endpoint, NoReply, open_endpoint
+from rag.backends.endpoint import reply as said_by
 from rag.errors import IndexBusy, ModelUnusable, OutOfResources, RagError, UsageError
-from rag.judges import Judge, Judgement, grade, local_judge, read_reply, remote_judge
-from rag.judging import NOTE, judge_rows, judgements_file
+from rag.evaluation import metrics
+from rag.evaluation.judges import Judge, Judgement, grade, local_judge, read_reply, remote_judge
+from rag.evaluation.judging import NOTE, judge_rows, judgements_file
 from rag.records import Prompt
 
 KEY = "sk-secret-4711"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from conftest import IndexBuilder
 
-from rag import lexical
-from rag.store import Store, open_index
+from rag.storage import lexical
+from rag.storage.store import Store, open_index
 
 
 @pytest.fixture

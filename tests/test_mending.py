@@ -12,15 +12,15 @@ import pytest
 from conftest import IndexBuilder
 from documents import pdf
 
-from rag.database import DATABASE
-from rag.embed import HashEmbedder
+from rag.backends.embed import HashEmbedder
 from rag.errors import IndexUnusable, OutOfResources
 from rag.indexing import IndexReport, build_index
-from rag.mending import KEPT
 from rag.records import Embedder, Place
-from rag.soundness import problems
-from rag.store import open_index
-from rag.writing import Writer
+from rag.storage.database import DATABASE
+from rag.storage.mending import KEPT
+from rag.storage.soundness import problems
+from rag.storage.store import open_index
+from rag.storage.writing import Writer
 
 NAMES = ("apple", "banana", "cherry")
 TEXT = "# About {0}\n\nThe {0} stands in its own file. It is mentioned here as {0} again.\n"

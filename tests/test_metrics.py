@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import ndcg_score
 
-from rag import metrics
-from rag.metrics import missing_facts, ndcg_at, reciprocal_rank, says, token_f1
+from rag.evaluation import metrics
+from rag.evaluation.metrics import missing_facts, ndcg_at, reciprocal_rank, says, token_f1
 
 Row = dict[str, Any]
 

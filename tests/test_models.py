@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from model_fixtures import EMBEDDER_FILES, GGUF, TINY, TINY_LLM, flip_byte, llm_in
 
-from rag.errors import ModelUnusable
-from rag.models import (
+from rag.backends.models import (
     CATALOGUE,
     DEFAULT_EMBEDDER,
     DEFAULT_LLM,
@@ -22,6 +21,7 @@ from rag.models import (
     status,
     verify,
 )
+from rag.errors import ModelUnusable
 
 
 @pytest.fixture

@@ -13,14 +13,14 @@ import documents
 import pytest
 from command import invoke, parser_running
 
-from rag.converted import Converted, Picture, Unreadable
-from rag.embed import HashEmbedder
+from rag.backends.embed import HashEmbedder
+from rag.documents.converted import Converted, Picture, Unreadable
+from rag.documents.ocr import OcrModel, find_model
+from rag.documents.parse import parse
+from rag.documents.sandbox import ParseLimits, Sandbox
 from rag.errors import ModelUnusable, UsageError
 from rag.indexing import IndexReport, build_index
-from rag.ocr import OcrModel, find_model
-from rag.parse import parse
-from rag.sandbox import ParseLimits, Sandbox
-from rag.store import open_index
+from rag.storage.store import open_index
 
 CRANE = "The old crane of the harbour was\ninspected in May and found unsafe."
 MILL = "The windmill on the hill was sold\nto the town for nine thousand crowns."
@@ -98,7 +98,7 @@ def test_a_picture_turned_twice_is_itself() -> None:
 def talking(*messages: bytes, then: str = "") -> type[Sandbox]:
     """A parser that sends these for the first file it gets."""
     script = (
-        "import sys, time; from rag.child import LENGTH; sys.stdin.buffer.read(1)\n"
+        "import sys, time; from rag.documents.child import LENGTH; sys.stdin.buffer.read(1)\n"
         f"for message in {messages!r}:\n"
         "    sys.stdout.buffer.write(LENGTH.pack(len(message)) + message)\n"
         f"sys.stdout.flush(); {then}\nsys.stdin.read()"

@@ -10,8 +10,8 @@ from typing import Any
 import documents
 import pytest
 
-from rag.converted import Converted, Unreadable
-from rag.parse import parse
+from rag.documents.converted import Converted, Unreadable
+from rag.documents.parse import parse
 
 PARAGRAPH = "The harbour of the town was built in 1890 and has been widened twice since then. " * 3
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from rag.parts import MAX_PARTS, split_question
+from rag.answers.parts import MAX_PARTS, split_question
 
 
 def texts(question: str) -> list[str]:

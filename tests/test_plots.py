@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rag.plots import (
+from rag.evaluation.plots import (
     Axis,
     Mark,
     Point,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.prefixes import load_prefix, prefix_key, save_prefix
+from rag.backends.prefixes import load_prefix, prefix_key, save_prefix
 
 
 def test_what_was_kept_comes_back_and_nothing_else(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rag.errors import InputUnreadable
-from rag.questions import Question, read_questions
+from rag.lists.questions import Question, read_questions
 
 
 def read(folder: Path, name: str, content: str | bytes) -> list[Question]:

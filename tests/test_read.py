@@ -12,9 +12,9 @@ import pytest
 from command import ROOT
 from conftest import SEEDS, read_document
 
-from rag.decode import decode
+from rag.documents.decode import decode
+from rag.documents.find import Source, find, places_of
 from rag.errors import InputUnreadable
-from rag.find import Source, find, places_of
 from rag.records import Document, Skipped
 
 LATIN = "Der Präsident würdigte die Brüsseler Gespräche; die Höhe der Zölle bleibt ungeklärt. "
@@ -65,7 +65,7 @@ def test_a_root_that_cannot_be_looked_at_is_no_bug(tmp_path: Path) -> None:
     if os.geteuid() == 0:  # whom no permission stops
         (tmp_path / "closed").mkdir(mode=0o700)
         script = (
-            "import os; from pathlib import Path; from rag.find import find;"
+            "import os; from pathlib import Path; from rag.documents.find import find;"
             f" folder = Path({str(tmp_path)!r});"
             " os.chdir('/'); os.setuid(65534)\n"
             "try: find([folder / 'closed' / 'docs'])\n"

@@ -16,23 +16,23 @@ import numpy as np
 import pytest
 from conftest import REAL_MODELS, SEEDS
 
-from rag import fetch, models
 from rag.answering import Engine
-from rag.compose import (
+from rag.answers.compose import (
     ANSWER_OPENING,
     JUDGEMENT,
     compose,
     compose_description,
     compose_judgement,
 )
+from rag.backends import fetch, models
+from rag.backends.embed import TransformerEmbedder
+from rag.backends.generate import LlamaGenerator
+from rag.commands.opening import Consent, open_engine
 from rag.config import load
-from rag.dense import open_dense
-from rag.embed import TransformerEmbedder
-from rag.generate import LlamaGenerator
 from rag.indexing import build_index
-from rag.opening import Consent, open_engine
 from rag.records import DocumentInfo, Evidence, Prompt
-from rag.store import open_index
+from rag.storage.dense import open_dense
+from rag.storage.store import open_index
 
 pytestmark = pytest.mark.models
 CONSENT = Consent(may_fetch=lambda *_: True, progress=lambda *_: None, say=print)
@@ -220,7 +220,7 @@ def test_drafts_change_no_word_and_cost_fewer_reads(
     drafted = [engine.answer(question).answer for question in questions]
     with_drafts = len(reads)
     reads.clear()
-    monkeypatch.setattr("rag.generate.lookup", lambda *_: [])
+    monkeypatch.setattr("rag.backends.generate.lookup", lambda *_: [])
     assert [engine.answer(question).answer for question in questions] == drafted
     assert with_drafts < 0.8 * len(reads)
 
@@ -277,7 +277,7 @@ def test_ctrl_c_stops_a_long_read_within_a_second(tmp_path: Path) -> None:
     program = f"""
 import sys
 from pathlib import Path
-from rag.generate import LlamaGenerator
+from rag.backends.generate import LlamaGenerator
 from rag.records import Prompt
 generator = LlamaGenerator("x", Path({str(model(name, "llm"))!r}), context_tokens=4096)
 prompt = Prompt((tuple(generator.tokenize("one two three " * 900, special=False)),), "", ())

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from command import invoke, run
 
+from rag.commands.render import claim_text, dropped_text, sources_text, summary_text
 from rag.records import Answer, Citation, Claim, Stats
-from rag.render import claim_text, dropped_text, sources_text, summary_text
 from rag.terminal import json_text, printable
 
 EVIL = "\x1b]0;evil\x07\x1b[31m\u202e\u2066\u200b\u200d\ufeff\xad\u061c\x9b2J\x00\ue000\U000e0041"

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from rag.errors import UsageError
-from rag.report import render, write_report
-from rag.report_rows import OUTCOMES, Room, answer_parts, cut, outcome_of, row_view
+from rag.evaluation.report import render, write_report
+from rag.evaluation.report_rows import OUTCOMES, Room, answer_parts, cut, outcome_of, row_view
 
 EVIL = (
     "<script>alert(1)</script></details></p></style></title><!-- ' onclick=\"x\" \" onerror='y'"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, bootstrap
 
-from rag.resample import (
+from rag.evaluation.resample import (
     Estimate,
     mcnemar,
     percentile,

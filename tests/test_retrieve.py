@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from conftest import SEEDS, IndexBuilder
 
-from rag.dense import DenseIndex, open_dense
-from rag.embed import HashEmbedder
+from rag.backends.embed import HashEmbedder
 from rag.errors import UsageError
 from rag.records import Acronym, Hit
-from rag.retrieve import Query, expand, fuse, make_query, retrieve
-from rag.store import Store, open_index
+from rag.retrieval.retrieve import Query, expand, fuse, make_query, retrieve
+from rag.storage.dense import DenseIndex, open_dense
+from rag.storage.store import Store, open_index
 
 CAI = Acronym("CAI", "Comprehensive Agreement on Investment")
 PRC = Acronym("PRC", "People's Republic of China")

@@ -12,13 +12,13 @@ import documents
 import pytest
 from command import ROOT, invoke, parser_running
 
-from rag.converted import Converted
-from rag.sandbox import ParseLimits, Sandbox, _checked
+from rag.documents.converted import Converted
+from rag.documents.sandbox import ParseLimits, Sandbox, _checked
 
 TRIALS = """
 import os, socket, subprocess, sys
 sys.path.insert(0, {root!r})
-from rag.child import confine
+from rag.documents.child import confine
 confine(memory=10**9)
 trials = {{
     "read": lambda: open({secret!r}).read(),
@@ -121,7 +121,7 @@ def test_a_limit_of_the_whole_session_is_kept() -> None:
     script = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_CPU, (500, 500));"
         f" sys.path.insert(0, {str(ROOT)!r});"
-        " from rag.sandbox import ParseLimits, Sandbox; sandbox = Sandbox(ParseLimits());"
+        " from rag.documents.sandbox import ParseLimits, Sandbox; sandbox = Sandbox(ParseLimits());"
         " print(sandbox.parse(b'a,b\\n1,2\\n', 'csv'))"
     )
     done = subprocess.run(
@@ -139,13 +139,14 @@ def test_the_process_sees_libraries_and_no_other_folder_of_the_path(
     monkeypatch.setattr(sys, "path", ["", str(other), str(library), *sys.path])
     shown = tmp_path / "shown"
     script = (
-        "import sys; from pathlib import Path; import rag.child;"
-        f"rag.child.serve = lambda **_: Path({str(shown)!r}).write_text(chr(10).join(sys.path));"
+        "import sys; from pathlib import Path; import rag.documents.child;"
+        f"shown = Path({str(shown)!r});"
+        "rag.documents.child.serve = lambda **_: shown.write_text(chr(10).join(sys.path));"
     )
     with Sandbox(ParseLimits()) as sandbox:
         process = sandbox._start()
         assert isinstance(process.args, list)
-        start = str(process.args[-1]).replace("import rag.child;", script)
+        start = str(process.args[-1]).replace("import rag.documents.child;", script)
         subprocess.run([*process.args[:-1], start], check=True)
         assert str(library) in shown.read_text().split("\n")
         assert str(other) not in shown.read_text().split("\n")
@@ -178,7 +179,7 @@ def test_what_a_parser_says_is_safe_to_print_and_no_depth_of_it_is_an_error() ->
     assert _checked({"reason": "bad \x1b[31m\u202e\ud800file\n"}) == "bad [31mfile"
     deep = b"[" * 200_000 + b"]" * 200_000
     script = (
-        "import sys; from rag.child import LENGTH; from pathlib import Path;"
+        "import sys; from rag.documents.child import LENGTH; from pathlib import Path;"
         f" sys.stdin.buffer.read(1); deep = b'[' * {len(deep) // 2} + b']' * {len(deep) // 2};"
         " sys.stdout.buffer.write(LENGTH.pack(len(deep)) + deep); sys.stdout.flush();"
         " sys.stdin.read()"

@@ -10,13 +10,13 @@ import pytest
 from command import invoke, restricted_batch
 from conftest import SEEDS, IndexBuilder
 
-from rag.dense import open_dense
-from rag.embed import HashEmbedder
+from rag.backends.embed import HashEmbedder
 from rag.errors import UsageError
 from rag.records import DocumentInfo
-from rag.retrieve import make_query, retrieve
-from rag.scope import EVERYTHING, scope_of
-from rag.store import open_index
+from rag.retrieval.retrieve import make_query, retrieve
+from rag.retrieval.scope import EVERYTHING, scope_of
+from rag.storage.dense import open_dense
+from rag.storage.store import open_index
 
 PATHS = ["a.txt", "b.md", "reports/2023.txt", "reports/old/2019.txt", "[odd] name.txt"]
 DOCUMENTS = [DocumentInfo(n, path, "", "", "") for n, path in enumerate(PATHS, 1)]

@@ -14,18 +14,18 @@ from command import environment, invoke
 from conftest import SEEDS, IndexBuilder
 from schemas import ANSWER, check
 
-from rag import slash
 from rag.answering import Before, Engine
-from rag.chat import Manner, converse
-from rag.claims import Limits
-from rag.dense import open_dense
-from rag.embed import HashEmbedder
+from rag.answers.claims import Limits
+from rag.answers.followup import quotes
+from rag.backends.embed import HashEmbedder
+from rag.backends.extractive import ExtractiveGenerator
+from rag.commands import slash
+from rag.commands.chat import Manner, converse
+from rag.commands.session import Session, kept_in
 from rag.errors import IndexBusy, IndexUnusable, OutOfResources, UsageError
-from rag.extractive import ExtractiveGenerator
-from rag.followup import quotes
 from rag.records import Prompt
-from rag.session import Session, kept_in
-from rag.store import open_index
+from rag.storage.dense import open_dense
+from rag.storage.store import open_index
 
 LIMITS = Limits(12, 5, 120, 3, answer_threshold=0.0, support_threshold=0.5)
 FIRST = "Why was the CAI suspended by the European Parliament?"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from rag.commands.show import _find, cut, excerpt_text
 from rag.errors import IndexUnusable, UsageError
 from rag.records import Document, DocumentInfo, Place
-from rag.show import _find, cut, excerpt_text
 
 TEXT = "one\r\ntwo\n\nfour \x1b[31mred\nfive"
 DOCUMENT = Document("a.pdf", TEXT, "", "", places=(Place(0, "p. 1", 1), Place(10, "p. 3", 3)))

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from conftest import IndexBuilder
 
-from rag.similar import SIZE, near, sketch
-from rag.store import open_index
+from rag.storage.similar import SIZE, near, sketch
+from rag.storage.store import open_index
 
 SENTENCES = [f"The town number {n} has a bridge of its own." for n in range(60)]
 

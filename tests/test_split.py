@@ -8,10 +8,10 @@ import time
 import pytest
 from conftest import SEEDS, read_document
 
-from rag.embed import HashEmbedder
-from rag.find import find
+from rag.backends.embed import HashEmbedder
+from rag.documents.find import find
+from rag.documents.split import TARGET_TOKENS, Split, embedding_text, sentence_spans, split
 from rag.records import Document, Passage, Sentence
-from rag.split import TARGET_TOKENS, Split, embedding_text, sentence_spans, split
 from rag.words import tokens
 
 EMBEDDER = HashEmbedder()

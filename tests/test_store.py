@@ -19,16 +19,18 @@ import pytest
 from command import invoke
 from conftest import SEEDS, IndexBuilder
 
-from rag import doctor, files, soundness
+from rag import files
+from rag.backends.embed import HashEmbedder
+from rag.commands import doctor
+from rag.commands.doctor import index_status
 from rag.config import Settings
-from rag.database import DATABASE, is_index
-from rag.doctor import index_status
-from rag.embed import HashEmbedder
+from rag.documents.split import embedding_text
 from rag.errors import IndexBusy, IndexUnusable, OutOfResources, RagError
-from rag.soundness import problems
-from rag.split import embedding_text
-from rag.store import Store, open_index
-from rag.writing import locked, writing
+from rag.storage import soundness
+from rag.storage.database import DATABASE, is_index
+from rag.storage.soundness import problems
+from rag.storage.store import Store, open_index
+from rag.storage.writing import locked, writing
 
 
 @pytest.fixture
@@ -202,7 +204,7 @@ def test_a_second_writer_is_told_who_is_first(tmp_path: Path) -> None:
         pass
 
     code = (
-        "import sys, pathlib; from rag.writing import writing\n"
+        "import sys, pathlib; from rag.storage.writing import writing\n"
         "with writing(pathlib.Path(sys.argv[1])):\n"
         "    print('locked', flush=True); sys.stdin.read()\n"
     )

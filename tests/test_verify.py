@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from rag.asked import of_another_time, of_another_year, out_of_kind
-from rag.embed import HashEmbedder
+from rag.backends.embed import HashEmbedder
 from rag.records import DocumentInfo, Evidence, Sentence
-from rag.spans import Span, spans_of
-from rag.verify import MAX_CITATIONS, Support, support
+from rag.verification.asked import of_another_time, of_another_year, out_of_kind
+from rag.verification.spans import Span, spans_of
+from rag.verification.verify import MAX_CITATIONS, Support, support
 
 DOCUMENT = DocumentInfo(1, "a.txt", "Notes", "", "")
 TRADE = "Trade between Russia and China grew by a quarter last year."

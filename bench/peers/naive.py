@@ -18,9 +18,9 @@ from pathlib import Path
 from bench.peers.common import Offered, Row, append, record, rows, unanswered
 from bench.support import FETCHED
 from rag.answering import Engine
+from rag.commands.opening import embedder_name, load_embedder, open_engine
 from rag.config import load
 from rag.indexing import build_index
-from rag.opening import embedder_name, load_embedder, open_engine
 from rag.records import Evidence, Generator, Hit, Prompt
 
 PASSAGES = 5

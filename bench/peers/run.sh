@@ -35,7 +35,7 @@ mkdir -p "$out"
 paths=$("$python" - <<'EOF'
 from bench.support import FETCHED
 from rag.config import load
-from rag.opening import model_path
+from rag.commands.opening import model_path
 print(model_path(load(), "llm", FETCHED), model_path(load(), "embedder", FETCHED), sep="\n")
 EOF
 )

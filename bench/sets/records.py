@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from rag.split import sentence_spans
+from rag.documents.split import sentence_spans
 from rag.words import terms
 
 Half = Literal["dev", "test"]

@@ -1,0 +1,1 @@
+"""Between evidence and answer: the parts of a question, prompts, claims, citations."""

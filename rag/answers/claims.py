@@ -1,0 +1,232 @@
+"""What was found to claims that hold: compose -> generate -> verify, the second half of story 2.
+
+A claim is handed on only with the texts that support it; what fails is taken down with the reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from rag.answers.answerability import NEUTRAL, SUREST, UNSUREST, probability
+from rag.answers.citing import claim_text, without_false_yes, without_given_time
+from rag.answers.compose import ANSWER_OPENING, JUDGEMENT, NO, YES, compose, compose_judgement
+from rag.answers.said import Said, Verifier
+from rag.records import Claim, Embedder, Evidence, Generator, Hit, Prompt
+from rag.retrieval.evidence import other_side
+from rag.retrieval.retrieve import Query
+from rag.storage.store import Store
+from rag.verification.asked import of_another, of_another_time, of_another_year, out_of_kind
+from rag.verification.spans import Span
+from rag.verification.verify import Support
+
+NOT_ASKED = "the cited text does not answer exactly this question"
+_ASKS_WHY = re.compile(r"\b(?:why|reasons?|causes?|what (?:led|caused|made))\b", re.IGNORECASE)
+_CONJUNCTION = re.compile(r"^(?:But|And|However|Yet|So|Also|Finally|Moreover),?\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is retrieved, shown and written, and how sure it must be."""
+
+    passages: int
+    evidence: int
+    max_answer_tokens: int
+    max_claims: int
+    answer_threshold: float
+    support_threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What retrieval has for one part of a question.
+
+    Attributes:
+        asked: The part as the model is asked it, acronyms expanded.
+        query: As it was searched; for a part that leans on others that is a longer text.
+        hits: Passages, best first.
+        evidence: Sentences of them, best first.
+    """
+
+    asked: str
+    query: Query
+    hits: tuple[Hit, ...]
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimWriter:
+    """Writes the answer to one thing that is asked, and checks it while it is written."""
+
+    store: Store
+    embedder: Embedder
+    generator: Generator
+    limits: Limits
+
+    def write(
+        self,
+        question: str,
+        found: Found,
+        said: Said,
+        *,
+        begun: str = "",
+        opens: str = "",
+        several: bool = False,
+        sentences: int,
+    ) -> bool:
+        """Answer a question from what was found; returns whether anything holds.
+
+        Args:
+            question: What is asked.
+            found: Of what it is asked.
+            said: Takes down what comes of it.
+            begun: What was answered before, to go on with.
+            opens: The words that the next sentence begins with.
+            several: Whether it asks several things; then a claim may be half of an answer.
+            sentences: At most so many.
+        """
+        limits = self.limits
+        opening = f"{begun} {opens}" if opens else begun
+        prompt = compose(
+            question,
+            list(found.evidence),
+            generator=self.generator,
+            answer_tokens=limits.max_answer_tokens
+            + len(self.generator.tokenize(opening, special=False)),
+        )
+        reused = self.generator.read(prompt)
+        stated = self.generator.log_odds(YES, NO)
+        # The most that a judgement could make of it; if that is too little, nothing is written.
+        answerability = probability(stated, judged=SUREST, fluent=0.0) if prompt.evidence else 0.0
+        known = len(said.claims)
+        if answerability >= limits.answer_threshold:
+            check = Verifier(
+                prompt.question, prompt.evidence, store=self.store, embedder=self.embedder,
+                threshold=limits.support_threshold,
+            )  # fmt: skip
+            written = self.generator.sentences(
+                ANSWER_OPENING + opening, max_tokens=limits.max_answer_tokens, limit=sentences
+            )
+            if opens:
+                written = _opened(opens, written)
+            first: tuple[str, Support] | None = None
+            judged: float | None = None
+            for text, support_ in self._checked(written, check, found, prompt, several=several):
+                score = round(support_.score, 4)
+                if support_.reason:
+                    said.dropped.append(Claim(text, (), "unsupported", score, support_.reason))
+                    continue
+                if first is None:
+                    first, fluent = (text, support_), self._fluency()
+                    least = probability(stated, judged=UNSUREST, fluent=fluent)
+                    # Reading a judgement takes two seconds: not where it could change nothing. With
+                    # a threshold of 0 answers are made to choose one, and all of it is wanted.
+                    sure = 0 < limits.answer_threshold <= least
+                    if not several and not sure:
+                        judged = self._judged(question, prompt.evidence, text, support_)
+                    answerability = probability(
+                        stated, judged=NEUTRAL if judged is None else judged, fluent=fluent
+                    )
+                    if answerability < limits.answer_threshold:
+                        said.dropped.append(Claim(text, (), "unsupported", score, NOT_ASKED))
+                        break
+                said.add(text, support_.spans, score)
+            if first and len(said.claims) == known + 1 and not several and limits.max_claims > 1:
+                self._add_other_side(first, judged, check, found, prompt, said)
+        said.answerability.append(answerability)
+        said.saw(found.hits)
+        said.count(prompt, reused, self.generator)
+        return len(said.claims) > known
+
+    def _judged(
+        self, question: str, evidence: tuple[Evidence, ...], claim: str, found: Support
+    ) -> float:
+        """How sure the model is that the cited text states this answer to this question."""
+        texts = dict.fromkeys(_shown(span, evidence) for span in found.spans)
+        judgement = compose_judgement(
+            question, " ".join(list(texts)[:2]), f"{claim}.", generator=self.generator
+        )
+        return self.generator.judge(judgement, *JUDGEMENT)
+
+    def _fluency(self) -> float:
+        """Mean log probability of what was written."""
+        written = self.generator.log_probs
+        return sum(written) / len(written) if written else 0.0
+
+    def _checked(
+        self,
+        sentences: Iterator[str],
+        check: Verifier,
+        found: Found,
+        prompt: Prompt,
+        *,
+        several: bool,
+    ) -> Iterator[tuple[str, Support]]:
+        """What the model writes, sentence by sentence, each with what supports it."""
+        question, over = found.asked, {item.section for item in prompt.evidence}
+        said: list[str] = []
+        supported = False
+        for sentence in sentences:
+            text = claim_text(sentence, over=over)
+            text = without_false_yes(text, question)
+            if not text or text in said:
+                break
+            support_ = check(text)
+            kept = without_given_time(text, question=question, unknown=set(support_.invented))
+            if kept != text:
+                text, support_ = kept, check(kept)
+                another = of_another_time(question, text, support_.spans)
+                support_ = replace(support_, reason=support_.reason or another)
+            if not supported and not support_.reason:
+                another = "" if several else of_another(question, support_.spans)
+                another = another or of_another_year(question, support_.spans)
+                support_ = replace(support_, reason=out_of_kind(question, text) or another)
+            said.append(text)
+            supported = supported or not support_.reason
+            yield text, support_
+
+    def _add_other_side(
+        self,
+        first: tuple[str, Support],
+        judged: float | None,
+        check: Verifier,
+        found: Found,
+        prompt: Prompt,
+        said: Said,
+    ) -> None:
+        """Where another document gives a reason too, add its own sentence, word for word.
+
+        A small model stops at the first reason. What answers less surely than that one, in the
+        judgement of the model, is not added.
+        """
+        if not _ASKS_WHY.search(found.asked):
+            return
+        claim, own = first
+        known = {span.document.id for span in own.spans}
+        other = other_side(found.query, prompt.evidence, claim=claim, known=known)
+        if not other:
+            return
+        text = _CONJUNCTION.sub("", other.clean).rstrip(" .;")
+        support_ = check(text)
+        if support_.reason:
+            return
+        if judged is None:
+            judged = self._judged(found.asked, prompt.evidence, claim, own)
+        if self._judged(found.asked, prompt.evidence, text, support_) >= judged:
+            quoted = f"Another source says: “{text}”"
+            said.add(quoted, support_.spans, round(support_.score, 4))
+
+
+def _opened(words: str, sentences: Iterator[str]) -> Iterator[str]:
+    """Sentences of which the first was begun with some words."""
+    for rest in sentences:
+        apart = " " if words and rest[:1] not in "'’,.:;" else ""
+        yield f"{words}{apart}{rest}"
+        words = ""
+
+
+def _shown(span: Span, evidence: tuple[Evidence, ...]) -> str:
+    """A cited text as the model was shown it: with the sentence before, where it needs that."""
+    whole = (e.shown for e in evidence if e.document.id == span.document.id)
+    return next((text for text in whole if span.clean in text), span.clean)

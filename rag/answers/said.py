@@ -1,0 +1,146 @@
+"""What has come of a question so far, and the check that each sentence passes first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+
+from rag.answers.citing import Citations
+from rag.records import Citation, Claim, Embedder, Evidence, Generator, Hit, Prompt, Stats
+from rag.storage.store import Store
+from rag.verification.spans import Span, spans_of
+from rag.verification.verify import Support, support
+from rag.words import named, names, numbers, terms
+
+_STEP = "it is a step towards an answer that was not found"
+
+
+class Said:
+    """What has come of a question so far."""
+
+    def __init__(
+        self, book: Citations, on_claim: Callable[[Claim, tuple[Citation, ...]], None] | None
+    ) -> None:
+        self.book = book
+        self.claims: list[Claim] = []
+        self.dropped: list[Claim] = []
+        self.unanswered: list[str] = []
+        self.asked = ""  # the part before
+        self.hits: dict[int, Hit] = {}
+        self.answerability: list[float] = []
+        self.stats = Stats()
+        self.first_token_at = 0.0
+        self._on_claim = on_claim
+
+    def add(self, text: str, spans: tuple[Span, ...], score: float) -> None:
+        """A supported claim; one that was made before is not made again."""
+        if text in (earlier.text for earlier in self.claims):
+            return
+        known = len(self.book.citations)
+        labels = tuple(dict.fromkeys(self.book.label(span) for span in spans))
+        claim = Claim(text, labels, "supported", score)
+        self.claims.append(claim)
+        if self._on_claim:
+            self._on_claim(claim, tuple(self.book.citations[known:]))
+
+    def trial(self) -> Said:
+        """Another try at the same question, of which nothing is told before it is taken."""
+        return Said(self.book.anew(), None)
+
+    def take(self, trial: Said, *, held: bool) -> None:
+        """What a trial cost and withheld; where it ``held``, what it found too.
+
+        Only where nothing was claimed before.
+        """
+        self.dropped += trial.dropped
+        self.saw(trial.hits.values())
+        self._spend(trial.stats)
+        if not held:
+            self.dropped += [
+                Claim(claim.text, (), "unsupported", claim.score, _STEP) for claim in trial.claims
+            ]
+            return
+        self.book, self.claims, self.unanswered = trial.book, trial.claims, []
+        self.answerability.append(min(trial.answerability))
+        self.first_token_at = trial.first_token_at
+        told = 0
+        for claim in self.claims:
+            last = max(told, *claim.labels)
+            if self._on_claim:
+                self._on_claim(claim, tuple(self.book.citations[told:last]))
+            told = last
+
+    def speaks_of(self, one: str, *others: str) -> bool:
+        """Whether a text cited for the last claim names someone, and something of each other."""
+        cited = [c for c in self.book.citations if c.label in self.claims[-1].labels]
+        head = _called(one.partition(",")[0])  # of a town its own name, not its country's
+        for text in (f"{citation.title} {citation.quote}" for citation in cited):
+            if all(named({name}, text) for name in head) and all(
+                named(_called(other), text) for other in others
+            ):
+                return True
+        return False
+
+    def count(self, prompt: Prompt, reused: int, generator: Generator) -> None:
+        """Add up what a part cost."""
+        self.first_token_at = self.first_token_at or generator.first_token_at
+        self._spend(
+            Stats(
+                prompt_tokens=len(prompt.tokens),
+                reused_tokens=reused,
+                answer_tokens=generator.written,
+                evidence_offered=len(prompt.evidence),
+                evidence_dropped=prompt.dropped,
+            )
+        )
+
+    def saw(self, hits: Iterable[Hit]) -> None:
+        """Passages that were retrieved; one that was before keeps its place."""
+        for hit in hits:
+            self.hits.setdefault(hit.passage_id, hit)
+
+    def _spend(self, more: Stats) -> None:
+        spent, added = asdict(self.stats), asdict(more)
+        self.stats = Stats(**{name: spent[name] + added[name] for name in spent})
+
+
+class Verifier:
+    """Checks claims against what the model was shown; embeds those texts once, when first asked."""
+
+    def __init__(
+        self,
+        question: str,
+        evidence: tuple[Evidence, ...],
+        *,
+        store: Store,
+        embedder: Embedder,
+        threshold: float,
+    ) -> None:
+        self._question, self._embedder, self._threshold = question, embedder, threshold
+        self._spans = spans_of(evidence)
+        self._vectors = embedder.embed([_fitting(span.clean, embedder) for span in self._spans])
+        self._rarity = store.rarity(term for span in self._spans for term in terms(span.clean))
+
+    def __call__(self, claim: str) -> Support:
+        """What supports a claim."""
+        return support(
+            claim,
+            self._spans,
+            question=self._question,
+            claim_vector=self._embedder.embed([_fitting(claim, self._embedder)])[0],
+            span_vectors=self._vectors,
+            rarity=self._rarity,
+            threshold=self._threshold,
+        )
+
+
+def _fitting(text: str, embedder: Embedder) -> str:
+    """As much of a text as the embedder reads: names of columns may make a row too long for it."""
+    while embedder.count(text) > embedder.max_tokens:
+        text = text[: len(text) * 3 // 4]
+    return text
+
+
+def _called(text: str) -> set[str]:
+    """By what a text would speak of this: its names and figures."""
+    return names(text, first=True) | numbers(text)

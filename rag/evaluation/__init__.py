@@ -1,0 +1,1 @@
+"""How good answers are: gold sets, metrics with their intervals, judges, reports."""

@@ -1,0 +1,1 @@
+"""A question, to the few sentences worth showing the model."""

@@ -1,0 +1,1 @@
+"""The index: one SQLite file is the truth, what FAISS searches is derived from it."""

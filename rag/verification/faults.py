@@ -1,0 +1,222 @@
+"""What makes a claim unsupported however near its texts come: what no score makes good.
+
+more       it says something that the question does not, most of it out of one text, and lists
+nothing twice
+reasons    a text that gives a reason speaks of what the claim explains by it, and does not say
+"although"
+units      what a figure counts, years or percent, the cited text counts too
+may        what the text only forbids the claim does not allow
+persons    "we" and "you" do in the claim what they do in the text
+described  whom the claim describes as its question does, the cited text names
+subject    whom the claim speaks of, the cited text speaks of too
+relation   nor is a name put where the texts have another: "a border with"
+around     a name that only the question gives, something around the cited text gives too;
+one that not even the question gives likewise
+columns    a figure of a table stands in the column that is named with it
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+from rag.verification.columns import of_another_column
+from rag.verification.hops import repeated
+from rag.verification.spans import Span, around
+from rag.verification.subjects import exchanged, misplaced, stranger, unmentioned
+from rag.words import named, negated, terms
+
+
+def fault(claim: str, cited: list[Span], question: str, *, foreign: bool) -> str:
+    """The first fault of a claim, or "".
+
+    Args:
+        claim: One sentence.
+        cited: The texts that it rests on, the main one first.
+        question: What was asked.
+        foreign: Whether it has a name that neither texts nor question give.
+    """
+    if _repeats(claim, question):
+        return "it says nothing that the question does not"
+    if _lists_twice(claim):
+        return "it lists the same twice"
+    if _unexplained(claim, cited):
+        return "the text that gives the reason does not speak of what it explains"
+    if _conceded(claim, text := " ".join(span.clean for span in cited)):
+        return "the text says so in spite of the reason that is given"
+    if unit := _other_unit(claim, text):
+        return f"the cited text counts no {unit}"
+    if _allows(claim, text):
+        return "the cited text forbids, and allows nothing"
+    if exchanged(claim, text, question):
+        return "it says of one of us what the text says of the other"
+    # Like a figure, a description belongs to the text that says the rest.
+    known = f"{around(cited[0], cited)} {cited[0].document.title} {cited[0].section}"
+    described = {n for n in repeated(question, claim) if not named({n}, known)}
+    if described:
+        return f"the cited text does not name {', '.join(sorted(described))}"
+    if other := stranger(claim, cited, question) or misplaced(claim, cited):
+        return f"the cited text does not say this of {', '.join(sorted(other))}"
+    if other := unmentioned(claim, cited, question):
+        return f"nothing around the cited text speaks of {', '.join(sorted(other))}"
+    if figure := next(filter(None, (of_another_column(claim, s.clean) for s in cited)), ""):
+        return f"the cited table has {figure} in another column"
+    if not foreign and _welded(claim, cited, question):
+        return "what it adds to the question stands in no single text"
+    return ""
+
+
+_OPEN = re.compile(r"\b(?:who|whom|whose|what|which|when|where|why|how)\b", re.IGNORECASE)
+_YES_OR_NO = re.compile(
+    r"(?:^|[,;:?] *(?:and |or |but )?)(?:is|are|was|were|do|does|did|has|have|had|can|could|will"
+    r"|would|should|may|might|must)\b",
+    re.IGNORECASE,
+)
+_THE_SAME = re.compile(r"\b(?:do|does|did|done) (?:the same|so)\b", re.IGNORECASE)
+_CLAUSE = re.compile(r";|,\s+(?:and|but|while|whereas)\s+")
+_WELDED = 4  # terms that a clause adds to its question; fewer say little about where they are from
+_TOGETHER = 0.65  # share of them that one text, with what adjoins it, must have
+_PATCH = 3  # terms in a row that the text with the rest lacks
+
+
+def _repeats(claim: str, question: str) -> bool:
+    """Whether a claim only says its question again, which is no answer to who, what or why.
+
+    "The EU did the same" is none to whether it did, either: what "the same" is, nobody can check.
+    """
+    asked = set(terms(question))
+    if any(_THE_SAME.search(c) and asked.issuperset(terms(c)) for c in _CLAUSE.split(claim)):
+        return True
+    if not asked.issuperset(terms(claim)):
+        return False
+    return bool(_OPEN.search(question)) and not (_YES_OR_NO.search(question) or negated(claim))
+
+
+_ITEM = re.compile(r"[,;:]\s*(?:and\s+|or\s+)?|\s+(?:and|or)\s+")
+
+
+def _lists_twice(claim: str) -> bool:
+    """Whether a small model has lost its thread: "scholars, four entities, and four entities"."""
+    items = [item.casefold() for item in _ITEM.split(claim)]
+    return any(one == next_ and " " in one for one, next_ in pairwise(items))
+
+
+def _welded(claim: str, cited: list[Span], question: str) -> bool:
+    """Whether what a clause adds to the question is put together from texts that stand apart.
+
+    Half of one sentence and half of another make a sentence that neither supports; so do a few
+    words in a row out of another.
+    """
+    asked = set(terms(question))
+    texts = [set(terms(around(span, cited))) for span in cited]
+    for clause in _CLAUSE.split(claim):
+        new = set(terms(clause)) - asked
+        most = max(len(new & text) for text in texts)
+        if len(new) >= _WELDED and most < _TOGETHER * len(new):
+            return True
+        if any(_patched(terms(said), asked, texts) for said in _BECAUSE.split(clause)):
+            return True
+    return False
+
+
+def _patched(said: list[str], asked: set[str], texts: list[set[str]]) -> bool:
+    """Whether words in a row come from another text than the rest.
+
+    "Asked to slash exports of electric vehicles": one text is on exports, another on vehicles.
+    """
+    main = max(texts, key=lambda text: len(text.intersection(said)))
+    row: set[str] = set()
+    for term in said:
+        if term in main:
+            row = set()
+        elif term not in asked:
+            row.add(term)
+        if len(row) >= _PATCH and any(row <= text for text in texts):
+            return True
+    return False
+
+
+_BECAUSE = re.compile(r",?\s+(?:because(?: of)?|due to|owing to|thanks to)\s+", re.IGNORECASE)
+_EXPLAINED = 0.6  # share of what is explained that the text with the reason speaks of
+_FEW = 3  # terms; fewer may be other words for the same
+
+
+def _unexplained(claim: str, cited: list[Span]) -> bool:
+    """Whether a reason comes from a text that is about something else.
+
+    A small model repeats the question, writes "because", and goes on with whatever is near.
+    """
+    because = _BECAUSE.search(claim)
+    if not because:
+        return False
+    what, why = set(terms(claim[: because.start()])), set(terms(claim[because.end() :]))
+    texts = [set(terms(around(span, cited))) for span in cited]
+    reason = max(texts, key=lambda text: len(text & why))
+    return len(what) >= _FEW and len(what & reason) < _EXPLAINED * len(what)
+
+
+_ALTHOUGH = re.compile(
+    r"\b(?:although|though|even if|despite|in spite of|notwithstanding)\b(?P<what>[^,.;]{8,200})",
+    re.IGNORECASE,
+)
+_CAUSE = re.compile(
+    r"\b(?:because|due to|owing to|thanks to|as a result|reasons?)\b", re.IGNORECASE
+)
+
+
+def _conceded(claim: str, text: str) -> bool:
+    """Whether a claim gives as the reason what its text grants: "Although Oda shares this, ..."."""
+    because = _BECAUSE.search(claim)
+    why = set(terms(claim[because.end() :])) if because else set()
+    granted = [m["what"] for m in _ALTHOUGH.finditer(text) if not _CAUSE.search(m["what"])]
+    beside = terms(_ALTHOUGH.sub(" ", text))
+
+    def told(words: list[str]) -> bool:
+        return len(why.intersection(words)) >= _EXPLAINED * len(why)
+
+    return bool(why) and any(told(terms(what)) for what in granted) and not told(beside)
+
+
+_COUNTED = re.compile(
+    r"(?:\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|dozen|hundred|thousand))"
+    r"[ -](?P<unit>year|month|week|day|hour|minute|percent|per cent|kilomet(?:re|er)|mile)s?\b"
+    r"|\d ?(?P<sign>%)",
+    re.IGNORECASE,
+)
+_ALSO_CALLED = {
+    "year": r"year|annu|\bp\.a\.|decade|centur|\byrs?\b|\d ?y\b", "month": r"month|\d ?mo\b",
+    "week": r"week|fortnight|\d ?w\b", "day": r"day|daily|\d ?d\b", "hour": r"hour|hr|\d ?h\b",
+    "minute": r"min|\d ?m\b", "mile": r"\bmi(?:le|\b)",
+    **dict.fromkeys(("percent", "per cent", "%"), "%|per ?cent|pct"),
+    **dict.fromkeys(("kilometre", "kilometer"), r"km\b|kilo"),
+}  # fmt: skip
+
+
+def _other_unit(claim: str, text: str) -> str:
+    """The unit that a claim counts in and its text never does: "one to two years" of young."""
+    units = ((m["unit"] or m["sign"]).lower() for m in _COUNTED.finditer(claim))
+    return next(
+        (unit for unit in units if not re.search(_ALSO_CALLED[unit], text, re.IGNORECASE)), ""
+    )
+
+
+_MAY_NOT = re.compile(
+    r"\b(?:cannot|can ?not|can['’]t|could not|couldn['’]t|may not|must not|mustn['’]t"
+    r"|(?:not|never) (?:be )?(?:able|allowed|permitted|possible)|unable|prohibited|forbidden"
+    r"|do(?:es)? not (?:allow|permit|offer))\b",
+    re.IGNORECASE,
+)
+_MAY = re.compile(
+    r"\b(?:can|may|could"
+    r"|(?:able|allowed|permitted|free|possible|welcome|entitled|eligible) (?:to|for)"
+    r"|(?:is|are|be) (?:allowed|permitted|possible))\b",
+    re.IGNORECASE,
+)
+_BUT = re.compile(r"\b(?:unless|except|only|without|until)\b", re.IGNORECASE)
+
+
+def _allows(claim: str, text: str) -> bool:
+    """Whether a claim says that something may be, of a text that only says what may not."""
+    if _MAY_NOT.search(claim) or not _MAY.search(claim) or not _MAY_NOT.search(text):
+        return False
+    return not _BUT.search(text) and not _MAY.search(_MAY_NOT.sub(" ", text))
