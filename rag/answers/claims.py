@@ -21,6 +21,7 @@ from rag.verification.asked import of_another, of_another_time, of_another_year,
 from rag.verification.spans import Span
 from rag.verification.verify import Support
 
+_ANSWERS_TOO = 0.75  # the judge's log odds; of right answers 0.88 reach it
 NOT_ASKED = "the cited text does not answer exactly this question"
 _ASKS_WHY = re.compile(r"\b(?:why|reasons?|causes?|what (?:led|caused|made))\b", re.IGNORECASE)
 _CONJUNCTION = re.compile(r"^(?:But|And|However|Yet|So|Also|Finally|Moreover),?\s+")
@@ -111,29 +112,26 @@ class ClaimWriter:
             if opens:
                 written = _opened(opens, written)
             first: tuple[str, Support] | None = None
-            judged: float | None = None
             for text, support_ in self._checked(written, check, found, prompt, several=several):
                 score = round(support_.score, 4)
                 if support_.reason:
                     said.dropped.append(Claim(text, (), "unsupported", score, support_.reason))
                     continue
                 if first is None:
-                    first, fluent = (text, support_), self._fluency()
+                    first, judged, fluent = (text, support_), NEUTRAL, self._fluency()
                     least = probability(stated, judged=UNSUREST, fluent=fluent)
                     # Reading a judgement takes two seconds: not where it could change nothing. With
                     # a threshold of 0 answers are made to choose one, and all of it is wanted.
                     sure = 0 < limits.answer_threshold <= least
                     if not several and not sure:
                         judged = self._judged(question, prompt.evidence, text, support_)
-                    answerability = probability(
-                        stated, judged=NEUTRAL if judged is None else judged, fluent=fluent
-                    )
+                    answerability = probability(stated, judged=judged, fluent=fluent)
                     if answerability < limits.answer_threshold:
                         said.dropped.append(Claim(text, (), "unsupported", score, NOT_ASKED))
                         break
                 said.add(text, support_.spans, score)
             if first and len(said.claims) == known + 1 and not several and limits.max_claims > 1:
-                self._add_other_side(first, judged, check, found, prompt, said)
+                self._add_other_side(*first, check, found, prompt, said)
         said.answerability.append(answerability)
         said.saw(found.hits)
         said.count(prompt, reused, self.generator)
@@ -187,22 +185,15 @@ class ClaimWriter:
             yield text, support_
 
     def _add_other_side(
-        self,
-        first: tuple[str, Support],
-        judged: float | None,
-        check: Verifier,
-        found: Found,
-        prompt: Prompt,
-        said: Said,
+        self, claim: str, own: Support, check: Verifier, found: Found, prompt: Prompt, said: Said
     ) -> None:
         """Where another document gives a reason too, add its own sentence, word for word.
 
-        A small model stops at the first reason. What answers less surely than that one, in the
-        judgement of the model, is not added.
+        A small model stops at the first reason. What the judge does not find to answer the
+        question is not added.
         """
         if not _ASKS_WHY.search(found.asked):
             return
-        claim, own = first
         known = {span.document.id for span in own.spans}
         other = other_side(found.query, prompt.evidence, claim=claim, known=known)
         if not other:
@@ -211,11 +202,8 @@ class ClaimWriter:
         support_ = check(text)
         if support_.reason:
             return
-        if judged is None:
-            judged = self._judged(found.asked, prompt.evidence, claim, own)
-        if self._judged(found.asked, prompt.evidence, text, support_) >= judged:
-            quoted = f"Another source says: “{text}”"
-            said.add(quoted, support_.spans, round(support_.score, 4))
+        if self._judged(found.asked, prompt.evidence, text, support_) >= _ANSWERS_TOO:
+            said.add(f"Another source says: “{text}”", support_.spans, round(support_.score, 4))
 
 
 def _opened(words: str, sentences: Iterator[str]) -> Iterator[str]:
