@@ -35,9 +35,10 @@ def test_every_setting_is_in_the_table_with_its_default() -> None:
 
 
 def test_the_readme_lists_every_module_and_both_commands() -> None:
-    for module in (ROOT / "rag").glob("*.py"):
-        if not module.name.startswith("__"):
-            assert f"  {module.name} " in README, module.name
+    for path in (ROOT / "rag").rglob("*"):
+        name = f"{path.name}/" if path.is_dir() else path.name
+        if path.suffix in ("", ".py") and not name.startswith("__"):
+            assert f"  {name} " in README, name
     assert "make ask" in README
     assert "make test" in README
     for path in re.findall(r"\]\(([\w/.]+\.md)\)", README):
