@@ -40,6 +40,7 @@ _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _NO_END = re.compile(
     r"(?<!\w)(?:[A-ZÀ-ÖØ-Þ]|Mrs?|Ms|Dr|Prof|St|Sen|Gov|Gen|Rep|Lt|Col|Sgt|Capt|Rev|Hon)\.$"
 )
+_LONGEST = 6  # code points of these, and one before
 _NAME = re.compile(r"(?<![^\W\d_])[^\W\d_]*[A-ZÀ-ÖØ-Þ][^\W\d_]+\d*|[A-Z]{2,}\d*")
 _NUMBER_WORDS = {
     word: str(value)
@@ -163,7 +164,7 @@ def names(text: str, *, first: bool = False) -> set[str]:
     text = _DOTTED.sub(lambda m: m.group().replace(".", ""), text)
     for match in _NAME.finditer(text):
         before = text[: match.start()].rstrip("\"'“”‘’([ ")
-        ends = before[-1:] in tuple(".!?:") and not _NO_END.search(before)
+        ends = before.endswith((".", "!", "?", ":")) and not _NO_END.search(before[-_LONGEST:])
         opens = ends if before else not first
         word = match.group()
         if word.lower() in STOPWORDS and word != "US":

@@ -117,7 +117,7 @@ class ClaimWriter:
                 if support_.reason:
                     said.dropped.append(Claim(text, (), "unsupported", score, support_.reason))
                     continue
-                if first is None:
+                if len(said.claims) == known:
                     first, judged, fluent = (text, support_), NEUTRAL, self._fluency()
                     least = probability(stated, judged=UNSUREST, fluent=fluent)
                     # Reading a judgement takes two seconds: not where it could change nothing. With
