@@ -44,6 +44,6 @@ fi
 echo "installing into $venv (a few minutes) ..." >&2
 pip install --quiet --no-deps --force-reinstall "$wheels"/llama_cpp_python-"$version"-*.whl
 pip install --progress-bar off -e '.[dev,ocr]' | awk '
-    /^Collecting/ && ++found % 20 == 0 { print "  " found " packages found"; fflush() }
+    /^Collecting/ && ++found % 20 == 0 { print "  collecting packages, " found " so far"; fflush() }
     /^Installing collected/ { print "  unpacking (a minute or two)"; fflush() }' >&2
 echo "$want" > "$stamp"
