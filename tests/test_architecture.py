@@ -106,7 +106,7 @@ LAYERS: list[tuple[str, dict[str, str]]] = [
         "citing": "records words clean store spans",
         "parts": "words",
         "answerability": "",
-        "said": "records words store citing spans verify",
+        "said": "records words store citing spans subjects verify",
         "claims": "records store retrieve evidence compose spans verify asked citing said"
         " answerability",
         "leaning": "words",

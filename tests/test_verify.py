@@ -10,6 +10,7 @@ from rag.backends.embed import HashEmbedder
 from rag.records import DocumentInfo, Evidence, Sentence
 from rag.verification.asked import of_another_time, of_another_year, out_of_kind
 from rag.verification.spans import Span, spans_of
+from rag.verification.subjects import spoken_of_throughout
 from rag.verification.verify import MAX_CITATIONS, Support, support
 
 DOCUMENT = DocumentInfo(1, "a.txt", "Notes", "", "")
@@ -115,6 +116,7 @@ def test_a_name_that_only_the_question_gives_is_not_what_the_text_is_about() -> 
         replace(main, section="Postgres"),
         replace(main, document=replace(DOCUMENT, title="Manual of Postgres")),
         replace(main, document=replace(DOCUMENT, path="postgres/config.txt")),
+        replace(main, throughout=spoken_of_throughout("Postgres listens. " * 3)),
     ):
         assert not judged(question, known).reason, known
     assert not judged("Default port of the PG (Postgres)?", main).reason, "it is spelled out"
@@ -122,6 +124,13 @@ def test_a_name_that_only_the_question_gives_is_not_what_the_text_is_about() -> 
     assert not judged(question, replace(main, context="Lund measures a network.")).reason
     claim = "The President says the default port is 1500"
     assert not judged("What is the default port, according to the President?", main).reason
+
+
+def test_what_a_document_is_about_is_named_all_through_it() -> None:
+    often = "We pay at Oda & Lund. Oda charges nothing. Berg left, and Oda's office moved. "
+    assert spoken_of_throughout(often * 3) >= {"oda", "lund", "berg"}
+    assert spoken_of_throughout(often) == {"oda"}
+    assert not spoken_of_throughout(often + "nothing else is said of anybody. " * 200)
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from rag.answers.citing import Citations
 from rag.records import Citation, Claim, Embedder, Evidence, Generator, Hit, Prompt, Stats
 from rag.storage.store import Store
 from rag.verification.spans import Span, spans_of
+from rag.verification.subjects import spoken_of_throughout
 from rag.verification.verify import Support, support
 from rag.words import named, names, numbers, terms
 
@@ -117,7 +118,12 @@ class Verifier:
         threshold: float,
     ) -> None:
         self._question, self._embedder, self._threshold = question, embedder, threshold
-        self._spans = spans_of(evidence)
+        throughout = {
+            id_: spoken_of_throughout(store.text(id_)) for id_ in {e.document.id for e in evidence}
+        }
+        self._spans = [
+            replace(span, throughout=throughout[span.document.id]) for span in spans_of(evidence)
+        ]
         self._vectors = embedder.embed([_fitting(span.clean, embedder) for span in self._spans])
         self._rarity = store.rarity(term for span in self._spans for term in terms(span.clean))
 

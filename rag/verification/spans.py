@@ -18,6 +18,7 @@ class Span:
         clean: The text as a reader sees it.
         context: What stands around it.
         section: Its author, title and headings, where they were shown with it.
+        throughout: Stems of the names that its document keeps coming back to.
     """
 
     document: DocumentInfo
@@ -26,6 +27,7 @@ class Span:
     clean: str
     context: str = ""
     section: str = ""
+    throughout: frozenset[str] = frozenset()
 
     @property
     def whole(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from rag.verification.spans import Span
@@ -33,13 +34,14 @@ def unmentioned(claim: str, cited: list[Span], question: str) -> set[str]:
 
     What one program's manual says of its port is not said of another's, of which only the
     question speaks; and a small model adds the city where it thinks that something was signed.
+    But a company's handbook speaks of the company where it does not name it.
 
     Args:
         claim: One sentence.
         cited: The texts that it rests on, the main one first.
         question: What was asked.
     """
-    about = cited[0].document
+    about, throughout = cited[0].document, cited[0].throughout
     same = (span.whole for span in cited if span.document.id == about.id)
     known = " ".join((*same, about.title, about.author, *about.path.split("/")))
     every = " ".join((question, *(f"{span.whole} {span.document.title}" for span in cited)))
@@ -48,13 +50,27 @@ def unmentioned(claim: str, cited: list[Span], question: str) -> set[str]:
     for phrase, called in _called(claim, known):
         if called & asked:
             # The text may have the long form that the question gives with it.
-            if f"({phrase})" not in question and not named(called, known):
+            if not (f"({phrase})" in question or called & throughout or named(called, known)):
                 return called
         elif called & inside and not named(called, every) and not any(n in whole for n in called):
             return called
     # A government may go by its seat, but nothing happens there for that.
     places = (set(terms(place)) for place in _PLACE.findall(claim))
     return next((place for place in places if not named(place, every, seats=False)), set())
+
+
+_CAPITALISED = re.compile(r"\b[A-ZÀ-ÖØ-Þ][\w’'-]+")
+_OFTEN = 3  # mentions of what a document keeps coming back to, at least
+_EVERY = 1500  # code points, in which there is one on average
+_READ = 100_000  # code points: more of a document would not change what it is about
+
+
+def spoken_of_throughout(text: str) -> frozenset[str]:
+    """Stems of the names that a document keeps coming back to, all through it."""
+    text = text[:_READ]
+    least = max(_OFTEN, len(text) / _EVERY)
+    often = (word for word, n in Counter(_CAPITALISED.findall(text)).items() if n >= least)
+    return frozenset(stem_ for word in often for stem_ in terms(word))
 
 
 def _called(claim: str, known: str) -> Iterator[tuple[str, set[str]]]:
