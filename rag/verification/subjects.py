@@ -59,7 +59,7 @@ def unmentioned(claim: str, cited: list[Span], question: str) -> set[str]:
     return next((place for place in places if not named(place, every, seats=False)), set())
 
 
-_CAPITALISED = re.compile(r"\b[A-ZÀ-ÖØ-Þ][\w’'-]+")
+_CAPITALISED = re.compile(r"\b[A-ZÀ-ÖØ-Þ][\w-]+")
 _OFTEN = 3  # mentions of what a document keeps coming back to, at least
 _EVERY = 1500  # code points, in which there is one on average
 _READ = 100_000  # code points: more of a document would not change what it is about
