@@ -121,10 +121,12 @@ def support(
     claimed = figures(without_codes(claim, question))
     given = [numbers(span.clean) for span in spans]
 
+    def share(covered: set[str]) -> float:
+        return sum(weight[t] for t in sorted(covered)) / total
+
     def worth(n: int) -> float:
-        covered = sum(weight[t] for t in sorted(parts[n])) / total
         figures_found = len(claimed & given[n]) / len(claimed) if claimed else 0.0
-        return covered + float(cosines[n]) + 0.5 * figures_found
+        return share(parts[n]) + float(cosines[n]) + 0.5 * figures_found
 
     chosen = [max(range(len(spans)), key=lambda n: (worth(n), -n))]
     while len(chosen) < MAX_CITATIONS:
@@ -132,8 +134,7 @@ def support(
         missing = claimed - set().union(*(given[n] for n in chosen))
 
         def gain(n: int, have: set[str] = have, missing: set[str] = missing) -> float:
-            new = sum(weight[t] for t in sorted(parts[n] - have)) / total
-            return new + (0.5 if missing & given[n] else 0.0)
+            return share(parts[n] - have) + (0.5 if missing & given[n] else 0.0)
 
         best = max(range(len(spans)), key=lambda n: (gain(n), float(cosines[n]), -n))
         if best in chosen or gain(best) < _GAIN or float(cosines[best]) < 0.2:
@@ -141,27 +142,28 @@ def support(
         chosen.append(best)
 
     def judged(cited: list[int]) -> Support:
-        covered = set().union(*(parts[n] for n in cited))
         return _judge(
             claim,
             [spans[n] for n in cited],
             question=question,
             claimed=claimed,
-            covered=sum(weight[t] for t in sorted(covered)) / total,
+            covered=share(set().union(*(parts[n] for n in cited))),
             cosine=float(np.max(cosines[cited])),
             threshold=threshold,
         )
 
-    # A text that only shares a word or two with a claim that holds without it is no source of it.
-    telling = {term for term in wanted if term in names(claim, first=True) or numbers(term)}
-    needed, have = chosen[:1], parts[chosen[0]]
-    for n in chosen[1:]:
-        new = parts[n] - have
-        if new & telling or sum(weight[t] for t in sorted(new)) >= _OWN * total:
-            needed.append(n)
-        have = have | parts[n]
     found = judged(chosen)
-    if found.reason or needed == chosen:
+    if found.reason or len(chosen) == 1:
+        return found
+    # A text that only shares a word or two with a claim that holds without it is no source of it.
+    telling = names(claim, first=True) | {term for term in wanted if numbers(term)}
+    needed, known = chosen[:1], parts[chosen[0]]
+    for n in chosen[1:]:
+        new = parts[n] - known
+        if new & telling or share(new) >= _OWN:
+            needed.append(n)
+        known = known | parts[n]
+    if needed == chosen:
         return found
     fewer = judged(needed)
     return found if fewer.reason else fewer
