@@ -15,6 +15,20 @@ _QUANTITY = re.compile(
     r"(?= (?:did|do|does|has|have|had|is|are|was|were|will|would|can|could|of|for|per)\b|[?,]|$)",
     re.IGNORECASE,
 )
+# "Extensive" is no answer to how high something is, "until they agree" one to how long it lasts.
+_MEASURE = re.compile(
+    r"\bhow (?:long|high|large|big|tall|old|wide|heavy|often|soon|quickly"
+    r"|far (?:ahead|away|apart|in advance|from|before))\b(?! an?\b)"
+    r"|\bwhat (?:age|height|size|distance)\b",
+    re.IGNORECASE,
+)
+_MEASURED = re.compile(
+    r"\b(?:(?:hour|minute|second|generation|season|term)s?|hourly|daily|nightly|weekly|fortnight"
+    r"|monthly|quarterly|yearly|annual(?:ly)?|annum|every|each|always|never|forever|indefinitely"
+    r"|permanent(?:ly)?|immediately|at once|until|till|while|than|as \w+ as|regularly|rarely"
+    r"|seldom|times?)\b",
+    re.IGNORECASE,
+)
 _VAGUE = re.compile(
     r"\b(?:half|third|quarter|tenth|dozens?|doubled?|tripled?|twice|thrice|none|no)\b", re.I
 )
@@ -67,8 +81,9 @@ def out_of_kind(question: str, claim: str) -> str:
     """Why a claim cannot be what was asked for, or "".
 
     A question for a quantity is not answered without a number, one for a time not without a time,
-    one for a name not without a name, beside those that the question itself gives; and how one
-    replied to another is not answered by what that other did.
+    one for a measure ("How high?") not without any of them, one for a name not without a name,
+    beside those that the question itself gives; and how one replied to another is not answered by
+    what that other did.
     """
     if _of_the_other(question, claim):
         return "it says what the other did, and a reply to it was asked for"
@@ -77,6 +92,10 @@ def out_of_kind(question: str, claim: str) -> str:
         told = claim if _DURATION.search(question) else _DATE.sub(" ", claim)
         counted = _VAGUE.search(told) or numbers(told) - numbers(question)
         return "" if counted else "it gives no number, and one was asked for"
+    if _MEASURE.search(question):
+        told = [_DURATION, _MEASURED, _VAGUE, _TIME_WORD]
+        given = numbers(claim) - numbers(question) or any(kind.search(claim) for kind in told)
+        return "" if given else "it gives no measure, and one was asked for"
     if _TIME.search(question):
         new = " ".join(word for word in claim.split() if word not in question.split())
         given = _TIME_WORD.search(new) or (_WHEN_MAY.search(question) and _CONDITION.search(new))
