@@ -34,7 +34,7 @@ _CJK_RUN = re.compile(rf"[{_CJK}]+")
 _APOSTROPHE = re.compile(r"['’].*$")
 _DOTTED = re.compile(r"\b(?:[^\W\d_]\.){2,}")  # U.S., e.g.
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_CODE = re.compile(r"\b[^\W\d_]+\d+\b")
+_CODE = re.compile(r"\b[^\W\d_]+(?:\d+|-\d{1,3})\b")
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 # "Rajendra K. Pachauri", "Dr. Oda": no sentence ends there.
 _NO_END = re.compile(
@@ -145,7 +145,7 @@ def figures(text: str) -> set[str]:
 
 
 def without_codes(text: str, question: str) -> str:
-    """The text without the names with digits in them that a question gives: ``bzip2``, ``G20``."""
+    """Without the names with digits in them that a question gives: ``bzip2``, ``under-17``."""
     given = set(_CODE.findall(question.lower()))
     return _CODE.sub(lambda match: "" if match.group().lower() in given else match.group(), text)
 
@@ -221,7 +221,10 @@ _SUBJECT = re.compile(
     r"|Though|While|Despite|Because|If|When|Once|Unless|Whereas|Given|With) [^,]{2,60}, "
     r"|(?:In|By|Since) (?:[^\W\d_]{3,9} )?\d{4},? "
     r"|(?:Yes|No|However|Moreover|Meanwhile|Instead|Therefore|Thus|Hence|Still|Then|Today|Now|Later"
-    r"|Indeed|Finally|Recently|Also|Similarly|Nevertheless|Furthermore|Additionally), ?)*"
+    r"|Indeed|Finally|Recently|Also|Similarly|Nevertheless|Furthermore|Additionally), ?"
+    # "Dissatisfied with Berg's work, Oda ...", not "Beijing in ..."
+    r"|(?!Beijing\b)[A-Z][a-z]{2,}(?:ed|ing) (?:with|by|at|in|on|to|for|from|of|as|that|about)"
+    r" [^,]{2,60}, )*"
     r"(?:[Tt]he |[Aa]n? )?"
     r"(?P<name>(?:[^\W\d_]*[A-ZÀ-ÖØ-Þ][\w.-]*)(?:(?: (?:of|de|von|van|and|the|al|bin|der|la))*"
     r" [A-ZÀ-ÖØ-Þ][\w.-]*)*)"

@@ -158,13 +158,15 @@ def test_a_name_that_nobody_gave_is_not_said(claim: str, withheld: str) -> None:
         ("The border with Brussels is 2,257 km long", ""),
         ("The border with Iran is 2,257 km long", ""),
         ("Measures against Lund were taken in spring", ""),
+        ("The treaty of East Lund was signed", ""),
         ("The council of China measured it", ""),
     ],
 )
 def test_a_name_in_the_place_of_another_is_not_said(claim: str, withheld: str) -> None:
     text = (
         "China measured its 2,257 km border with the EU, Turkey and Iran, while sanctions against"
-        " Oda were taken in spring and measures against Lund."
+        " Oda were taken in spring and measures against Lund. The treaty of the (East) Lund dairies"
+        " and the treaty of Oda were signed."
     )
     reason = judge(claim, text, question="What of China, Lund, Iran and Brussels?").reason
     fault = f"the cited text does not say this of {withheld}"
@@ -276,6 +278,10 @@ def test_a_lead_can_be_cited_and_nothing_is_offered_twice() -> None:
         ("In which city did Russia and China sign it?", "They signed it in Moscow", True),
         ("Who is Acme's Data Protection Officer?", "It is the DPO", False),
         ("Who is Acme's Data Protection Officer?", "It is IBM", True),
+        ("What is the name of the teacher?", "The teacher is known as a guru", True),
+        ("What is the name of the teacher?", "The teacher is a guru", True),
+        ("What is the name of the teacher?", "The teacher is called the teacher", False),
+        ("What is the name of the teacher?", "The teacher left early", False),
         ("What will Blinken count on when competing?", "Innovation", True),
         ("Why was it closed?", "Because of cracks", True),
         ("How did Norway's envoy respond to Oda's plan?", "Oda pressed Norway's envoy", False),
@@ -331,6 +337,8 @@ def test_what_is_said_of_one_is_no_support_for_another(claim: str, text: str) ->
         ("China met Oda in May", "Trump, China and Oda met in May."),
         ("Trump was praised by China", "China praised Trump."),
         ("Oda thinks China praised the deal", "China praised the deal, Oda thinks."),
+        ("Trump moved the ministers to Lund", "Dissatisfied with Oda's work, Trump moved the"
+         " ministers to Lund."),
         ("China would meet the ministers", "Trump said that would mean to meet the ministers."),
         ("China traded more with Trump", "Although its trade, as Oda feared, shrank, China traded"
          " more with Trump."),
@@ -339,6 +347,17 @@ def test_what_is_said_of_one_is_no_support_for_another(claim: str, text: str) ->
 def test_the_same_one_by_another_name_is_no_stranger(claim: str, text: str) -> None:
     question = "What did Trump, Oda, the President, China and the Lithuanian ministers do?"
     assert "does not say this of" not in judge(claim, text, question=question).reason
+
+
+def test_who_answers_a_question_may_be_named_by_a_further_text() -> None:
+    season = "The 2011 season of the Lund Rangers was the twelfth season in the dairy league."
+    change = "In May the head coach Oda was fired and replaced by his assistant Anna Berg."
+    claim = "Anna Berg replaced Oda as coach in the 2011 season of the Lund Rangers"
+    question = "Who replaced Oda as coach in the 2011 season of the Lund Rangers?"
+    found = judge(claim, season, change, question=question)
+    assert (cited(found), found.reason) == ([season, change], "")
+    other = change.replace("replaced", "cheered")
+    assert "does not say this of" in judge(claim, season, other, question=question).reason
 
 
 def test_what_a_claim_writes_small_names_nobody() -> None:

@@ -119,3 +119,5 @@ def test_a_digit_of_a_name_in_the_question_is_no_figure() -> None:
     assert without_codes("Bzip2 takes 2 blocks.", question) == " takes 2 blocks."
     assert without_codes("bzip3 and the G20 in 2020", question) == "bzip3 and the  in 2020"
     assert without_codes("bzip2", "How large are they?") == "bzip2"
+    assert without_codes("the under-17 team", "Who led the under-17 team?") == "the  team"
+    assert without_codes("in mid-2022", "What was there in mid-2022?") == "in mid-2022"

@@ -111,6 +111,9 @@ class LlamaGenerator:
                 f"not enough memory for {file.name} with {context_tokens} tokens of context",
                 hint="set a smaller context_tokens, or a smaller llm",
             )
+        # The hidden state behind each output, beside its logits.
+        llama_cpp.llama_set_embeddings(self._ctx, True)
+        self._dimension = int(llama_cpp.llama_model_n_embd(self._model))
         self._memory = llama_cpp.llama_get_memory(self._ctx)
         self._vocab = llama_cpp.llama_model_get_vocab(self._model)
         self._vocab_size = int(llama_cpp.llama_vocab_n_tokens(self._vocab))
@@ -260,6 +263,11 @@ class LlamaGenerator:
         logits = self._logits()
         first = [self.tokenize(word, special=False)[0] for word in (yes, no)]
         return float(logits[first[0]] - logits[first[1]])
+
+    def state(self) -> npt.NDArray[np.float32]:
+        """The last hidden state at this point, normalised as the model's output layer reads it."""
+        pointer = self._c.llama_get_embeddings_ith(self._ctx, -1)
+        return np.ctypeslib.as_array(pointer, shape=(self._dimension,)).copy()
 
     def sentences(self, opening: str, *, max_tokens: int, limit: int) -> Iterator[str]:
         """Write greedily after ``opening``; each sentence is yielded as it closes."""

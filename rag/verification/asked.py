@@ -68,6 +68,12 @@ _NAME = re.compile(
     r"|leaders?|company|organi[sz]ation|group)\b|what (?:is|was|are|were) the names? of\b)",
     re.IGNORECASE,
 )
+# Nor has everything a name with a capital: "The teacher is known as a guru".
+_CALLED = re.compile(
+    r"\b(?:(?:called|named|termed|dubbed|known as)(?: an?| the)?|(?:is|are|was|were) (?:an?|the))"
+    r" [\"“‘']?(?P<called>[^\W\d_]+)"
+)
+_NAME_OF = re.compile(r"\bwhat (?:is|was|are|were) the names? (?:of|for)\b", re.IGNORECASE)
 _REPLY = re.compile(
     r"\b(?:how|what) (?:did|does|do|has|have|had|will|would) (?P<one>[^?,]{2,80}?)"
     r" (?:respond|react|repl(?:y|ie)|answer|retaliate)(?:s|d|ed)?\b(?P<other>.*)",
@@ -104,6 +110,8 @@ def out_of_kind(question: str, claim: str) -> str:
         # "The Data Protection Officer is the DPO" names nobody.
         initials = "".join(re.findall(r"\b[A-Z]", question)).lower()
         new_names = {name for name in names(claim, first=True) if name not in initials}
+        if _NAME_OF.search(question):
+            new_names |= {t for m in _CALLED.finditer(claim) for t in terms(m["called"])}
         return "" if new_names - set(terms(question)) else "it gives no name, and one was asked for"
     return ""
 

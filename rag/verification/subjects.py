@@ -91,7 +91,7 @@ def _called(claim: str, known: str) -> Iterator[tuple[str, set[str]]]:
 _NAMES = rf"(?P<names>{_PHRASE.pattern}(?:(?:,? and |,? or |, ){_PHRASE.pattern})*)"
 _RELATION = re.compile(
     r"\b(?P<what>[^\W\d_]{3,}) (?P<how>of|in|with|to|from|for|by|against|on|at|into|between|over)"
-    rf" (?:the |its |their )?{_NAMES}"
+    rf" (?:the |its |their )?\(?{_NAMES}"
 )
 
 
@@ -194,6 +194,12 @@ def _quoted(span: Span) -> str:
     return before[max(opened - _LEADS_IN, 0) : opened] if opened >= 0 else ""
 
 
+def _done(of: set[str], does: str, texts: list[Span]) -> bool:
+    """Whether a text names somebody, and what a claim says that they do."""
+    act = set(terms(does)[:1])
+    return any(named(of, span.clean) and act & set(terms(span.clean)) for span in texts)
+
+
 def stranger(claim: str, cited: list[Span], question: str) -> set[str]:
     """Whom the claim speaks of, where the text it mainly rests on speaks of others; else nothing.
 
@@ -215,6 +221,8 @@ def stranger(claim: str, cited: list[Span], question: str) -> set[str]:
         return of
     if not of or named(of, f"{main.clean} {main.document.author}"):
         return set()
+    if not of & names(question, first=True) and _done(of, does, cited[1:]):
+        return set()  # an answer that another of the texts gives
     opening = " ".join(main.clean.split()[:_OPENING_WORDS])
     told_of = " x ".join([opening, *_SPEAKER.findall(main.clean)])
     speaker = _quoted(main)
