@@ -99,9 +99,9 @@ def out_of_kind(question: str, claim: str) -> str:
         counted = _VAGUE.search(told) or numbers(told) - numbers(question)
         return "" if counted else "it gives no number, and one was asked for"
     if _MEASURE.search(question):
-        told = [_DURATION, _MEASURED, _VAGUE, _TIME_WORD]
-        given = numbers(claim) - numbers(question) or any(kind.search(claim) for kind in told)
-        return "" if given else "it gives no measure, and one was asked for"
+        kinds = (_DURATION, _MEASURED, _VAGUE, _TIME_WORD)
+        measured = numbers(claim) - numbers(question) or any(kind.search(claim) for kind in kinds)
+        return "" if measured else "it gives no measure, and one was asked for"
     if _TIME.search(question):
         new = " ".join(word for word in claim.split() if word not in question.split())
         given = _TIME_WORD.search(new) or (_WHEN_MAY.search(question) and _CONDITION.search(new))
