@@ -53,6 +53,7 @@ def test_a_state_is_believed_before_a_yes() -> None:
     found = stated_by(Knowing(DEFAULT_LLM, against))
     assert found.stated == pytest.approx(float(weights @ against) + bias, abs=1e-5)
     assert found.stated < bias
+    assert stated_by(Knowing(DEFAULT_LLM, against), several=True).stated == 20.0
     towards = stated_by(Knowing(DEFAULT_LLM, -against))
     assert towards.probability(judged=0, fluent=0) > found.probability(judged=0, fluent=0)
 

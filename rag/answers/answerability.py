@@ -66,9 +66,17 @@ class Answerability:
         return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
 
 
-def stated_by(generator: Generator) -> Answerability:
-    """What a model that has read a prompt of ``compose`` makes of it."""
-    state, probe = generator.state(), _probe(generator.name)
+def stated_by(generator: Generator, *, several: bool = False) -> Answerability:
+    """What a model that has read a prompt of ``compose`` makes of it.
+
+    Args:
+        generator: The model.
+        several: Whether the question asks several things. The sources of one part do not state
+            the answer to all, and the probe was fitted on questions of one: it withheld right
+            answers to later parts.
+    """
+    probe = None if several else _probe(generator.name)
+    state = generator.state() if probe else None
     if probe is None or state is None or state.shape != probe[0].shape:
         return Answerability(generator.log_odds(YES, NO))
     return Answerability(float(probe[0] @ state) + probe[1], _OF_PROBE)

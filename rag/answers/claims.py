@@ -97,7 +97,7 @@ class ClaimWriter:
             + len(self.generator.tokenize(opening, special=False)),
         )
         reused = self.generator.read(prompt)
-        sure = stated_by(self.generator)
+        sure = stated_by(self.generator, several=several)
         # The most that a judgement could make of it; if that is too little, nothing is written.
         answerability = sure.probability(judged=SUREST, fluent=0.0) if prompt.evidence else 0.0
         known = len(said.claims)
