@@ -57,8 +57,13 @@ def main(arguments: list[str] | None = None) -> None:
     fits.add_argument("sets", nargs="+", help="NAME=FILE.npz,FILE.npz")
     chosen = parser.parse_args(arguments)
     if chosen.command == "fit":
-        named = (one.partition("=") for one in chosen.sets)
-        fit({name: _joined(files.split(",")) for name, _, files in named}, chosen.out)
+        named = {
+            name: files.split(",") for name, _, files in (s.partition("=") for s in chosen.sets)
+        }
+        models = {str(np.load(file)["model"]) for files in named.values() for file in files}
+        if len(models) > 1:
+            parser.error(f"states of several models: {', '.join(sorted(models))}")
+        fit({name: _joined(files) for name, files in named.items()}, chosen.out, *models)
         return
     lines = chosen.gold.read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines][: chosen.limit or None]
@@ -111,7 +116,9 @@ def collect(engine: Engine, rows: list[dict[str, Any]], out: Path, *, without: b
         print(f"\r{number} of {len(rows)}", end="", file=sys.stderr, flush=True)
     states = np.array([state for state, _ in watched.seen])
     odds = np.array([odds for _, odds in watched.seen])
-    np.savez_compressed(out, states=states, log_odds=odds, right=np.array(labels))
+    np.savez_compressed(
+        out, states=states, log_odds=odds, right=np.array(labels), model=engine.generator.name
+    )
 
 
 def _left_out(engine: Engine, found: Found, quotes: list[str]) -> Found:
@@ -146,7 +153,7 @@ def _joined(files: list[str]) -> _Set:
     return states.astype(np.float64), odds.astype(np.float64), right.astype(bool)
 
 
-def fit(sets: dict[str, _Set], out: Path) -> None:
+def fit(sets: dict[str, _Set], out: Path, model: str) -> None:
     """Print how well each set is told by a probe of the others; write a probe of all."""
     for name, (states, odds, right) in sets.items():
         others = [one for other, one in sets.items() if other != name]
@@ -157,10 +164,9 @@ def fit(sets: dict[str, _Set], out: Path) -> None:
         before, after = (roc_area(x[right], x[~right]) for x in (odds, told))
         print(f"{name}: {len(right)} rows, {right.sum()} right; {before:.3f} -> {after:.3f}")
     weights, bias = probe(*_pooled(list(sets.values())))
-    model = load().llm
     np.savez(
-        out, weights=weights.astype(np.float32), bias=np.float32(bias), model=np.array(model),
-        prompt=np.array(prompts_digest("answer")),
+        out, weights=weights.astype(np.float32), bias=np.float32(bias), model=model,
+        prompt=prompts_digest("answer"),
     )  # fmt: skip
 
 

@@ -393,7 +393,7 @@ class Generator(Protocol):
         ...
 
     def state(self) -> FloatMatrix | None:
-        """What the model makes of all that it was given to read: its last hidden state.
+        """What the model makes of the prompt that it has just read: its last hidden state.
 
         float32 (dimension,); None where the backend has none.
         """

@@ -105,7 +105,8 @@ def test_a_probe_that_is_fitted_tells_sets_that_it_has_not_seen(
         right = rng.random(80) < 0.5
         states = rng.normal(size=(80, 12))
         states[:, 3] += 3 * right
-        np.savez(tmp_path / name, states=states, log_odds=rng.normal(size=80), right=right)
+        odds = rng.normal(size=80)
+        np.savez(tmp_path / name, states=states, log_odds=odds, right=right, model=DEFAULT_LLM)
         names.append(f"{name}={tmp_path / name}.npz")
     fitting.main(["fit", str(tmp_path / "probe.npz"), *names])
     areas = [line.rsplit(" ", 1)[1] for line in capsys.readouterr().out.splitlines()]
@@ -115,3 +116,7 @@ def test_a_probe_that_is_fitted_tells_sets_that_it_has_not_seen(
         assert int(np.abs(found["weights"]).argmax()) == 3
         assert str(found["prompt"]) == prompts_digest("answer")
         assert str(found["model"]) == DEFAULT_LLM
+    np.savez(tmp_path / "two", states=states, log_odds=odds, right=right, model="another")
+    with pytest.raises(SystemExit):
+        fitting.main(["fit", str(tmp_path / "probe.npz"), *names])
+    assert "several models" in capsys.readouterr().err

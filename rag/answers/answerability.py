@@ -39,7 +39,7 @@ class Weights:
 
 
 _OF_YES = Weights(-1.1, 1.0, 0.5, 2.0)
-_OF_PROBE = Weights(0.31, 1.0, 1.0, 1.0)
+_OF_PROBE = Weights(0.5, 1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
