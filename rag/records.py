@@ -392,15 +392,8 @@ class Generator(Protocol):
         """How much likelier the model finds ``yes`` than ``no`` as what comes next (logits)."""
         ...
 
-    def state(self) -> FloatMatrix | None:
-        """What the model makes of the prompt that it has just read: its last hidden state.
-
-        float32 (dimension,); None where the backend has none.
-        """
-        ...
-
     def judge(self, prompt: Prompt, yes: str, no: str) -> float:
-        """The log odds for a prompt beside the one that was read, which stays as it is."""
+        """The same for a prompt beside the one that was read, which stays as it is."""
         ...
 
     def complete(self, prompt: Prompt, *, max_tokens: int, without: Collection[str] = ()) -> str:

@@ -51,9 +51,6 @@ class Recording:
     def log_odds(self, yes: str, no: str) -> float:
         return 0.0
 
-    def state(self) -> None:
-        return None
-
     def complete(self, prompt: Prompt, *, max_tokens: int, without: Collection[str] = ()) -> str:
         return ""
 

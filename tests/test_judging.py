@@ -21,7 +21,6 @@ from sklearn.metrics import cohen_kappa_score
 from test_compose import HOSTILE, Recording, read_back
 from test_eval import DOCUMENT, asked, reply, write
 
-from rag.answers import compose
 from rag.answers.compose import compose_grading, grading_messages, prompts_digest
 from rag.backends.endpoint import Endpoint, NoReply, open_endpoint
 from rag.backends.endpoint import reply as said_by
@@ -68,26 +67,15 @@ def test_what_is_judged_never_becomes_a_control_token() -> None:
     assert chat[-1]["content"].count("$question ${evidence} $$5 {0} %s") == 3
 
 
-def test_the_worked_examples_are_of_both_outcomes_and_change_no_answers(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_worked_examples_are_of_both_outcomes_and_change_no_answers() -> None:
     told = [m["content"] for m in MESSAGES if m["role"] == "assistant"]
     assert told.count("yes") == told.count("no") >= 2
     assert "$30 million" in MESSAGES[3]["content"]
-    # What answers depend on are three templates and the probe, each to the byte; no other.
-    shipped = prompts_digest()
-    for probe, same in ((compose.PROBE.read_bytes(), True), (b"another", False)):
-        file = tmp_path / "answer.npz"
-        file.write_bytes(probe)
-        monkeypatch.setattr(compose, "PROBE", file)
-        prompts_digest.cache_clear()
-        assert (prompts_digest() == shipped) == same
-    file.unlink()
-    prompts_digest.cache_clear()
-    assert prompts_digest() == prompts_digest("answer", "description", "judge")
-    assert prompts_digest() != prompts_digest("grade")
-    monkeypatch.undo()
-    prompts_digest.cache_clear()
+    assert (
+        prompts_digest()
+        == prompts_digest("answer", "description", "judge")
+        != prompts_digest("grade")
+    )
 
 
 # -- the local judge ----------------------------------------------------------------------------

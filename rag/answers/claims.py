@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from rag.answers.answerability import NEUTRAL, SUREST, UNSUREST, stated_by
+from rag.answers.answerability import NEUTRAL, SUREST, UNSUREST, probability
 from rag.answers.citing import claim_text, without_false_yes, without_given_time
-from rag.answers.compose import ANSWER_OPENING, JUDGEMENT, compose, compose_judgement
+from rag.answers.compose import ANSWER_OPENING, JUDGEMENT, NO, YES, compose, compose_judgement
 from rag.answers.said import Said, Verifier
 from rag.records import Claim, Embedder, Evidence, Generator, Hit, Prompt
 from rag.retrieval.evidence import other_side
@@ -97,9 +97,9 @@ class ClaimWriter:
             + len(self.generator.tokenize(opening, special=False)),
         )
         reused = self.generator.read(prompt)
-        sure = stated_by(self.generator, several=several)
+        stated = self.generator.log_odds(YES, NO)
         # The most that a judgement could make of it; if that is too little, nothing is written.
-        answerability = sure.probability(judged=SUREST, fluent=0.0) if prompt.evidence else 0.0
+        answerability = probability(stated, judged=SUREST, fluent=0.0) if prompt.evidence else 0.0
         known = len(said.claims)
         if answerability >= limits.answer_threshold:
             check = Verifier(
@@ -119,13 +119,13 @@ class ClaimWriter:
                     continue
                 if len(said.claims) == known:
                     first, judged, fluent = (text, support_), NEUTRAL, self._fluency()
-                    least = sure.probability(judged=UNSUREST, fluent=fluent)
+                    least = probability(stated, judged=UNSUREST, fluent=fluent)
                     # Reading a judgement takes two seconds: not where it could change nothing. With
                     # a threshold of 0 answers are made to choose one, and all of it is wanted.
-                    stands = 0 < limits.answer_threshold <= least
-                    if not several and not stands:
+                    sure = 0 < limits.answer_threshold <= least
+                    if not several and not sure:
                         judged = self._judged(question, prompt.evidence, text, support_)
-                    answerability = sure.probability(judged=judged, fluent=fluent)
+                    answerability = probability(stated, judged=judged, fluent=fluent)
                     if answerability < limits.answer_threshold:
                         said.dropped.append(Claim(text, (), "unsupported", score, NOT_ASKED))
                         break

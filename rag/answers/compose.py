@@ -32,15 +32,6 @@ _TURNS, _MAX_ASKED, _MAX_SAID = 3, 240, 400
 _MAX_FOLLOWUP = 1800
 
 
-def prompt_file(name: str) -> Path:
-    """In the wheel they lie inside the package, in a checkout beside it."""
-    packaged = Path(str(resources.files("rag"))) / "_prompts" / name
-    return packaged if packaged.is_file() else Path(__file__).parents[2] / "prompts" / name
-
-
-PROBE = prompt_file("answer.npz")  # of ``answer.txt``: see answerability.py
-
-
 @cache
 def template(name: str, *fields: str) -> list[Message]:
     """The messages of ``prompts/<name>.txt`` with marks where the fields go.
@@ -48,7 +39,7 @@ def template(name: str, *fields: str) -> list[Message]:
     Raises:
         UsageError: The file lacks a field or names an unknown one.
     """
-    text = prompt_file(f"{name}.txt").read_text(encoding="utf-8")
+    text = _prompt_file(name).read_text(encoding="utf-8")
     parsed = Template(text)
     if not parsed.is_valid() or set(parsed.get_identifiers()) != set(fields):
         raise UsageError(
@@ -67,13 +58,16 @@ def template(name: str, *fields: str) -> list[Message]:
 def prompts_digest(*names: str) -> str:
     """Changes with every word of these templates: 16 hexadecimal digits of a SHA-256.
 
-    Without names it is all that answers depend on.
+    Without names it is those that answers depend on.
     """
-    files = [prompt_file(f"{name}.txt") for name in names or _OF_ANSWERS]
-    if not names and PROBE.is_file():
-        files.append(PROBE)
-    texts = [file.read_bytes() for file in files]
+    texts = [_prompt_file(name).read_bytes() for name in names or _OF_ANSWERS]
     return hashlib.sha256(b"\x00".join(texts)).hexdigest()[:16]
+
+
+def _prompt_file(name: str) -> Path:
+    """In the wheel the templates lie inside the package, in a checkout beside it."""
+    packaged = Path(str(resources.files("rag"))) / "_prompts" / f"{name}.txt"
+    return packaged if packaged.is_file() else Path(__file__).parents[2] / "prompts" / f"{name}.txt"
 
 
 def compose(

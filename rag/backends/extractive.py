@@ -44,9 +44,6 @@ class ExtractiveGenerator:
         evidence = self._prompt.evidence if self._prompt else ()
         return 10 * (max((e.cosine for e in evidence), default=-1.0) - 0.4)
 
-    def state(self) -> None:
-        """None: without weights there is none."""
-
     def judge(self, prompt: Prompt, yes: str, no: str) -> float:
         """What it says of the prompt that was read."""
         return self.log_odds(yes, no)

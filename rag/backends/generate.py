@@ -111,7 +111,6 @@ class LlamaGenerator:
                 f"not enough memory for {file.name} with {context_tokens} tokens of context",
                 hint="set a smaller context_tokens, or a smaller llm",
             )
-        self._dimension = int(llama_cpp.llama_model_n_embd(self._model))
         self._memory = llama_cpp.llama_get_memory(self._ctx)
         self._vocab = llama_cpp.llama_model_get_vocab(self._model)
         self._vocab_size = int(llama_cpp.llama_vocab_n_tokens(self._vocab))
@@ -165,15 +164,12 @@ class LlamaGenerator:
         Raises:
             ValueError: The prompt does not fit the context; composing it is at fault.
         """
-        known = self._extend(_ANSWER, prompt, most=self.context_tokens - 1, state=True)
+        known = self._extend(_ANSWER, prompt, most=self.context_tokens - 1)
         self.written, self.first_token_at, self.log_probs = 0, 0.0, []
         return known
 
-    def _extend(self, sequence: int, prompt: Prompt, *, most: int, state: bool = False) -> int:
+    def _extend(self, sequence: int, prompt: Prompt, *, most: int) -> int:
         """Make a sequence hold a prompt; returns how many of its tokens were known already.
-
-        With ``state`` the hidden state behind its last token can be had. llama.cpp then makes
-        logits for all that it reads, which takes a third longer: so that token is read by itself.
 
         Raises:
             ValueError: It has more than ``most`` tokens.
@@ -188,15 +184,7 @@ class LlamaGenerator:
         # More may be the same, but logits differ in the last digits with where a batch begins:
         # what was asked before must not decide between two words that are as likely.
         self._cut(sequence, constant)
-        rest = tokens[constant:]
-        if state and len(rest) > 1:
-            self._decode(rest[:-1], sequence)
-            rest = rest[-1:]
-        self._c.llama_set_embeddings(self._ctx, state)
-        try:
-            self._decode(rest, sequence)
-        finally:
-            self._c.llama_set_embeddings(self._ctx, False)
+        self._decode(tokens[constant:], sequence)
         return constant if known else 0
 
     def _recall(self, sequence: int, tokens: list[int]) -> bool:
@@ -272,16 +260,6 @@ class LlamaGenerator:
         logits = self._logits()
         first = [self.tokenize(word, special=False)[0] for word in (yes, no)]
         return float(logits[first[0]] - logits[first[1]])
-
-    def state(self) -> npt.NDArray[np.float32] | None:
-        """The hidden state behind the prompt that was read, as the model's output layer reads it.
-
-        None once anything else was read or written, and where llama.cpp gives none.
-        """
-        pointer = self._c.llama_get_embeddings_ith(self._ctx, -1)
-        if not pointer:
-            return None
-        return np.ctypeslib.as_array(pointer, shape=(self._dimension,)).copy()
 
     def sentences(self, opening: str, *, max_tokens: int, limit: int) -> Iterator[str]:
         """Write greedily after ``opening``; each sentence is yielded as it closes."""
