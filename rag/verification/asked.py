@@ -70,7 +70,7 @@ _NAME = re.compile(
 )
 # Nor has everything a name with a capital: "The teacher is known as a guru".
 _CALLED = re.compile(
-    r"\b(?:(?:called|named|termed|dubbed|known as)(?: an?| the)?|(?:is|are|was|were) (?:an?|the))"
+    r"\b(?:(?:called|named|termed|dubbed|known as)(?: an?| the)?|(?:is|are|was|were) an?)"
     r" [\"“‘']?(?P<called>[^\W\d_]+)"
 )
 _NAME_OF = re.compile(r"\bwhat (?:is|was|are|were) the names? (?:of|for)\b", re.IGNORECASE)
