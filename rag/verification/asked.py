@@ -63,9 +63,10 @@ _TIME_WORD = re.compile(
     r"|after|before|during|since|until|once)s?\b",
     re.IGNORECASE,
 )
+_NAME_OF = re.compile(r"\bwhat (?:is|was|are|were) the names? of\b", re.IGNORECASE)
 _NAME = re.compile(
     rf"{_ASKED}(?:(?:who|whose|whom)\b|(?:which|what) (?:city|country|countries|person|people"
-    r"|leaders?|company|organi[sz]ation|group)\b|what (?:is|was|are|were) the names? of\b)",
+    rf"|leaders?|company|organi[sz]ation|group)\b|{_NAME_OF.pattern})",
     re.IGNORECASE,
 )
 # Nor has everything a name with a capital: "The teacher is known as a guru".
@@ -73,7 +74,6 @@ _CALLED = re.compile(
     r"\b(?:(?:called|named|termed|dubbed|known as)(?: an?| the)?|(?:is|are|was|were) an?)"
     r" [\"“‘']?(?P<called>[^\W\d_]+)"
 )
-_NAME_OF = re.compile(r"\bwhat (?:is|was|are|were) the names? (?:of|for)\b", re.IGNORECASE)
 _REPLY = re.compile(
     r"\b(?:how|what) (?:did|does|do|has|have|had|will|would) (?P<one>[^?,]{2,80}?)"
     r" (?:respond|react|repl(?:y|ie)|answer|retaliate)(?:s|d|ed)?\b(?P<other>.*)",

@@ -210,9 +210,8 @@ def stranger(claim: str, cited: list[Span], question: str) -> set[str]:
     """
     main = cited[0]
     texts = [span.clean for span in cited]
-    known = names(question, first=True) | names(
-        " x ".join(["", *texts, *(s.context for s in cited)])
-    )
+    asked = names(question, first=True)
+    known = asked | names(" x ".join(["", *texts, *(s.context for s in cited)]))
     of, does = subject(claim, known)
     of -= _ROLES
     if of and not passive(does) and _only_compared(of, claim, main.clean):
@@ -221,7 +220,7 @@ def stranger(claim: str, cited: list[Span], question: str) -> set[str]:
         return of
     if not of or named(of, f"{main.clean} {main.document.author}"):
         return set()
-    if not of & names(question, first=True) and _done(of, does, cited[1:]):
+    if not of & asked and _done(of, does, cited[1:]):
         return set()  # an answer that another of the texts gives
     opening = " ".join(main.clean.split()[:_OPENING_WORDS])
     told_of = " x ".join([opening, *_SPEAKER.findall(main.clean)])
