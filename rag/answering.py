@@ -17,6 +17,7 @@ from rag.answers.compose import compose_description
 from rag.answers.parts import Part, split_question
 from rag.answers.said import Said
 from rag.records import Answer, Citation, Claim, Embedder, Evidence, Generator, Hit, Retrieved
+from rag.retrieval.absent import absent_names
 from rag.retrieval.evidence import best_of, select_evidence
 from rag.retrieval.retrieve import Query, expand, make_query, retrieve
 from rag.retrieval.scope import EVERYTHING, Scope
@@ -136,7 +137,7 @@ class Engine:
         for number, part in enumerate(ready.parts):
             found = self._find_next(part, said) if number else ready.first
             self._answer_part(part, found, said, whole=ready, known=before.claims if before else ())
-        if not said.claims and len(ready.parts) == 1 and not before:
+        if not (said.claims or said.absent or before) and len(ready.parts) == 1:
             self._by_hops(ready.first.asked, said)
         ended = time.perf_counter()
         return Answer(
@@ -153,6 +154,7 @@ class Engine:
             dropped=tuple(said.dropped),
             nearest=() if said.claims else self._nearest(ready.first.evidence),
             unanswered=tuple(said.unanswered) if said.claims else (),
+            absent=tuple(dict.fromkeys(said.absent)),
             answerability=round(max(said.answerability), 4),
             stats=replace(
                 said.stats,
@@ -210,6 +212,13 @@ class Engine:
 
         ``known`` was answered before to a part that is not asked again.
         """
+        said.asked = found.asked
+        if absent := absent_names(part.text, found.hits, self.store):
+            said.saw(found.hits)
+            said.absent += absent
+            said.unanswered.append(part.text)
+            said.answerability.append(0.0)
+            return
         several = len(whole.parts) > 1 or bool(known)
         write, most = self._writer.write, self.limits.max_claims
         sentences = -(-most // 2) if several else most
@@ -232,7 +241,6 @@ class Engine:
             held = write(found.asked, found, said, sentences=sentences)
         if not held:
             said.unanswered.append(part.text)
-        said.asked = found.asked
 
     def _by_hops(self, asked: str, said: Said) -> None:
         """Find out whom or what a question only describes, and ask it of that one.

@@ -25,6 +25,7 @@ _MARKUP = re.compile(
     r"|`(?P<code>[^`\n]{1,500})`"
     r"|</?(?:br|b|i|em|strong|p|span|div|sup|sub|u)\b[^>\n]{0,200}>"
     r"|<!--[\s\S]{0,2000}?-->"
+    r"|(?<=[^\S\n])\{#[\w:.-]{1,100}\}(?=[^\S\n]*(?:\n|\Z))"  # a heading's anchor: nothing
 )
 
 _LINE_END = re.compile(r"\r\n|\r|\n")

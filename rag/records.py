@@ -317,7 +317,8 @@ class Answer:
 
     ``answer`` is what the person reads. ``answerability`` is the probability, 0 to 1, that the
     documents answer the question; ``dropped`` holds the claims that were withheld, ``unanswered``
-    the parts of an answered question that were not. ``scope`` holds the globs of the only documents
+    the parts of an answered question that were not, ``absent`` its names that no document mentions,
+    for which nothing was tried. ``scope`` holds the globs of the only documents
     that were searched, ``where`` the conditions they meet; empty means all.
     """
 
@@ -331,6 +332,7 @@ class Answer:
     dropped: tuple[Claim, ...] = ()
     nearest: tuple[Citation, ...] = ()
     unanswered: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
     answerability: float = 0.0
     error: Failure | None = None
     stats: Stats = field(default_factory=Stats)

@@ -34,7 +34,10 @@ _CJK_RUN = re.compile(rf"[{_CJK}]+")
 _APOSTROPHE = re.compile(r"['’].*$")
 _DOTTED = re.compile(r"\b(?:[^\W\d_]\.){2,}")  # U.S., e.g.
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_CODE = re.compile(r"\b[^\W\d_]+(?:\d+|-\d{1,3})\b")
+_CODE = re.compile(
+    r"\b(?:[^\W\d_]+(?:\d+|-\d{1,3})|\d{1,2}(?![KMGT]B|[AP]M)[A-Z]{1,3})\b"  # bzip2, under-17, 2FA
+)
+_WITHOUT = re.compile(r"\bwithout (?:(?:an?|the|any) )?[^\W\d_]+(?:-[^\W\d_]+)*", re.IGNORECASE)
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 # "Rajendra K. Pachauri", "Dr. Oda": no sentence ends there.
 _NO_END = re.compile(
@@ -51,6 +54,10 @@ _NUMBER_WORDS = {
 } | {"thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70",
      "eighty": "80", "ninety": "90", "hundred": "100"}  # fmt: skip
 
+# "Bank of Ireland", "Made Tech": capitalised words that make one name.
+PHRASE = re.compile(
+    r"[A-ZÀ-ÖØ-Þ][\w’'&.-]*(?:(?: (?:of|the|de|du|von|van|der|al))* [A-ZÀ-ÖØ-Þ][\w’'&.-]*)*"
+)
 MONTHS = {
     name: number
     for number, names in enumerate(
@@ -146,7 +153,7 @@ def figures(text: str) -> set[str]:
 
 def without_codes(text: str, question: str) -> str:
     """Without the names with digits in them that a question gives: ``bzip2``, ``under-17``."""
-    given = set(_CODE.findall(question.lower()))
+    given = {code.lower() for code in _CODE.findall(question)}
     return _CODE.sub(lambda match: "" if match.group().lower() in given else match.group(), text)
 
 
@@ -190,8 +197,13 @@ def denied(text: str) -> set[str]:
     return found
 
 
-def negated(text: str) -> bool:
-    """Whether the text contains a word of negation; "no. 12" is none."""
+def negated(text: str, question: str = "") -> bool:
+    """Whether the text contains a word of negation; "no. 12" is none.
+
+    Nor is "without a banner", where that is what a ``question`` asks about.
+    """
+    asked = question.lower()
+    text = _WITHOUT.sub(lambda m: "" if m.group().lower() in asked else m.group(), text)
     text = _NUMERO.sub(" ", text.replace("’", "'"))
     return any(word in NEGATIONS for word in tokens(text)) or "n't" in text
 
@@ -215,6 +227,8 @@ _SAME = {
     "greek": "greece", "europe": "eu", "european": "eu", "union": "eu", "chinese": "china",
     "swedish": "sweden", "danish": "denmark", "polish": "poland", "turkish": "turkey",
     "western": "west", "eastern": "east", "northern": "north", "southern": "south",
+    "english": "england", "scottish": "scotland", "welsh": "wales", "irish": "ireland",
+    "norwegian": "norway", "finnish": "finland", "swiss": "switzerland",
 }  # fmt: skip
 _SUBJECT = re.compile(
     r"[\"'“‘(]*(?:(?:According to|In|On|By|At|After|Before|Since|During|Under|From|As|Although"
@@ -231,6 +245,10 @@ _SUBJECT = re.compile(
 )
 
 
+# By which somebody is spoken of without a name: "the President".
+TITLES = frozenset(
+    map(stem, "president minister chancellor ambassador secretary chief head leader mayor".split())
+)
 _CONJUNCTIONS = frozenset(
     stem(word)
     for word in "although though while despite because unless whereas given until however".split()
@@ -273,6 +291,14 @@ def named(names_: set[str], text: str, *, seats: bool = True) -> bool:
     standing = _standing_for(seats)
     there = {standing.get(term, term)[:_ALIKE] for term in terms(text)}
     return any(standing.get(name, name)[:_ALIKE] in there for name in names_)
+
+
+def beginnings(name: str) -> set[str]:
+    """How the stems begin by which a text may name what has this stem."""
+    standing = _standing_for(True)
+    one = standing.get(name, name)
+    same = {name, one, *(stem_ for stem_, meant in standing.items() if meant == one)}
+    return {term[:_ALIKE] for term in same}
 
 
 @lru_cache(maxsize=2)

@@ -117,6 +117,23 @@ def test_every_claim_of_the_seeds_has_its_words_in_the_file(engine: Callable[...
     assert followed.citations == ready.answer(QUESTION).citations
 
 
+def test_nothing_is_tried_for_a_name_that_no_document_mentions(
+    engine: Callable[..., Engine],
+) -> None:
+    generator = ExtractiveGenerator()
+    ready = engine(generator, answer_threshold=0.0)
+    answer = ready.answer("What did Tromvik say of the trade of China with Russia?")
+    check_contract(answer)
+    assert (answer.status, answer.absent) == ("unanswerable", ("Tromvik",))
+    assert (answer.stats.prompt_tokens, answer.answerability) == (0, 0.0)
+    assert answer.nearest
+    both = ready.answer("What did Xi say of trade, and what did Tromvik say of the sanctions?")
+    check_contract(both)
+    assert (both.status, both.absent) == ("answered", ("Tromvik",))
+    assert both.unanswered == ("What did Tromvik say of the sanctions?",)
+    assert ready.answer(QUESTION).absent == ()
+
+
 def test_what_the_documents_do_not_answer_is_refused(engine: Callable[..., Engine]) -> None:
     said: list[Claim] = []
     answer = engine().answer("Flurb zxqv wobblegock snorfle?", on_claim=lambda c, _: said.append(c))

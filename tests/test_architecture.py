@@ -90,6 +90,7 @@ LAYERS: list[tuple[str, dict[str, str]]] = [
         "scope": "records errors terminal conditions",
         "retrieve": "records errors words store dense",
         "surroundings": "converted drawn records words store",
+        "absent": "records words store",
         "evidence": "clean records words store retrieve surroundings",
     }),
     ("verification", {
@@ -114,7 +115,7 @@ LAYERS: list[tuple[str, dict[str, str]]] = [
     }),
     ("rag", {
         "answering": "records words store dense scope retrieve evidence compose spans citing"
-        " parts hops said claims",
+        " parts hops said claims absent",
     }),
     ("lists", {
         "questions": "records errors terminal words decode",

@@ -109,6 +109,16 @@ def test_a_sentence_that_stands_alone_is_shown_alone(shown: Show) -> None:
     assert item.lead is None
 
 
+def test_a_question_gives_way_to_what_answers_it(evidence: Ask) -> None:
+    faq = """## Does the lantern company accept payment by cheque? {#cheque}
+
+Only from customers of the islands, and never for more than ninety euros a year.
+"""
+    found = evidence("faq.md", faq)("Is payment by cheque accepted from customers?")
+    assert [item.clean[:4] for item in found][:1] == ["Only"]
+    assert not any("{#" in f"{item.shown} {item.section}" for item in found)
+
+
 def test_a_line_of_few_spaces_counts_by_its_words(shown: Show) -> None:
     assert shown("What is the default of --lantern-volume?", "[default: 20000]")
 

@@ -75,6 +75,18 @@ def test_the_digit_of_a_name_that_the_question_gives_is_no_invented_number() -> 
     assert "number 2 " in judge(f"{right} and 2", text, question=question).reason
 
 
+def test_what_a_claim_adds_to_its_question_may_be_little_of_it() -> None:
+    text = "On a desktop, the corresponding photo is moved to Uncategorized, not Trash, at once."
+    question = "If a file is removed, where does the corresponding photo of it end up?"
+    right = "The corresponding photo ends up in Uncategorized if its file is removed"
+    found = judge(right, text, question=question)
+    assert (found.reason, found.score) == ("", 0.5)
+    assert judge(right, text).reason, "what nobody gave"
+    assert judge(right.replace("Uncategorized", "Archive"), text, question=question).reason
+    asked = "If a file is removed, is the corresponding photo uncategorized?"
+    assert judge(f"Yes, {right[0].lower()}{right[1:]}", text, question=asked).reason
+
+
 def test_a_number_brings_the_sentence_that_gives_it() -> None:
     found = judge("Trade between Russia and China grew and reached 240 billion dollars in 2023",
                   "Nothing of interest.", WORTH, TRADE,

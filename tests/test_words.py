@@ -71,6 +71,8 @@ def test_initials_and_titles_end_no_sentence() -> None:
 def test_negation() -> None:
     assert negated("China won’t yield")
     assert negated("They refused it")
+    assert negated("It works without a key", "Does it work?")
+    assert not negated("It works without a key for a day", "How long does it work without a key?")
     assert not negated("They noted nothingness")
     assert not negated("Ada Lind wrote Harbour Paper no. 12")
     assert negated("Harbour Paper no. 12 has no author")
@@ -120,4 +122,6 @@ def test_a_digit_of_a_name_in_the_question_is_no_figure() -> None:
     assert without_codes("bzip3 and the G20 in 2020", question) == "bzip3 and the  in 2020"
     assert without_codes("bzip2", "How large are they?") == "bzip2"
     assert without_codes("the under-17 team", "Who led the under-17 team?") == "the  team"
+    assert without_codes("a 2FA code of 3 GB", "Are 2FA codes kept?") == "a  code of 3 GB"
+    assert without_codes("10GB and 5th", "Are 10GB kept on the 5th?") == "10GB and 5th"
     assert without_codes("in mid-2022", "What was there in mid-2022?") == "in mid-2022"

@@ -26,6 +26,7 @@ class Said:
         self.claims: list[Claim] = []
         self.dropped: list[Claim] = []
         self.unanswered: list[str] = []
+        self.absent: list[str] = []
         self.asked = ""  # the part before
         self.hits: dict[int, Hit] = {}
         self.answerability: list[float] = []

@@ -33,8 +33,8 @@ def answer_json(answer: Answer, *, id_: object = None, extra: dict[str, Any] | N
             key: record[key]
             for key in (
                 "question", "standalone_question", "status", "answer", "claims", "citations",
-                "retrieved", "dropped", "nearest", "unanswered", "answerability", "scope", "where",
-                "error", "stats",
+                "retrieved", "dropped", "nearest", "unanswered", "absent", "answerability", "scope",
+                "where", "error", "stats",
             )
         },
         "models": {"embedder": answer.embedder, "llm": answer.llm},
@@ -196,6 +196,9 @@ def summary_text(answer: Answer) -> str:
     if answer.unanswered:
         quoted = ", ".join(f"“{_safe(part)}”" for part in answer.unanswered)
         parts.append(f"the documents do not answer: {quoted}")
+    if answer.absent:
+        quoted = ", ".join(f"“{_safe(name)}”" for name in answer.absent)
+        parts.append(f"no document mentions {quoted}")
     if stats.evidence_dropped:
         parts.append(f"{stats.evidence_dropped} pieces of evidence left out (context full)")
     count = answer.documents_searched

@@ -225,6 +225,7 @@ def _answer(row: dict[str, Any]) -> Answer:
         dropped=tuple(_claim(claim) for claim in row["dropped"]),
         nearest=tuple(_citation(citation) for citation in row["nearest"]),
         unanswered=tuple(row["unanswered"]),
+        absent=tuple(row.get("absent", ())),
         error=Failure(**row["error"]) if row["error"] else None,
         stats=Stats(**row["stats"]),
         embedder=row["models"]["embedder"],

@@ -23,9 +23,11 @@ _MIN_WORDS = 4
 _TAIL = 0.65  # what is worth less of the best is not read: it costs time and distracts
 _BEST = 3  # so many are read however long they are; of others what fits in with them
 _ENOUGH = 900  # code points: about 200 tokens, three seconds of reading
+_ASKS = 0.4  # a sentence that only asks is worth so much less: its answer stands behind it
 _TWIN = 0.6  # a sentence joins the one that it leans on if it is worth so much of it
 _OTHER_SIDE = 0.7  # the other document's evidence is worth so much of the best of all
 _NEW_WORDS = 3  # and says at least so many words of its own
+_QUESTION = re.compile(r"\?[\"”’')*]*$")
 # What is asked of a document itself stands at its head, which is no running text.
 _OF_THE_DOCUMENT = re.compile(
     r"\bwho(?:m|se)? (?:is|was|are|were)? ?(?:the )?(?:wrote|written|authors?|authored|published"
@@ -43,8 +45,9 @@ def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) 
 
     A sentence is worth its own nearness to the question, and half the share of the question's
     terms, weighted by rarity, that it covers (half counted where only the sentence before it has
-    the term); and three quarters of its passage's score, and half of what its passage covers. The
-    weights were chosen on six sets, see docs/experiments.md.
+    the term); and three quarters of its passage's score, and half of what its passage covers; less
+    if it is a question, such as the heading of an answer. The weights were chosen on six sets, see
+    docs/experiments.md.
 
     Args:
         query: The question as searched.
@@ -76,7 +79,8 @@ def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) 
             if len(tokens(sentence.clean)) >= _MIN_WORDS and key not in seen:
                 seen.add(key)
                 cosine = float(cosines[at])
-                scored.append((cosine + words + place, hit, at, cosine))
+                asks = _ASKS * bool(_QUESTION.search(sentence.clean))
+                scored.append((cosine + words + place - asks, hit, at, cosine))
     scored.sort(key=lambda entry: (-entry[0], entry[1].passage_id, entry[2]))
     chosen: list[Evidence] = []
     length = 0

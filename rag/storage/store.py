@@ -351,6 +351,17 @@ class Store:
                 self._frequencies[term] = lexical.frequency(self.rows, term)
         return {term: self._frequencies[term] for term in ordered}
 
+    def mentions(self, beginning: str) -> bool:
+        """Whether any passage, or any title, author or path, has a word that begins so."""
+        match, like = f'"{beginning}"*', f"%{beginning}%"
+        return bool(
+            self.rows("SELECT 1 FROM lexical WHERE lexical MATCH ? LIMIT 1", match)
+            or self.rows("SELECT 1 FROM files WHERE path LIKE ? LIMIT 1", like)
+            or self.rows(
+                "SELECT 1 FROM documents WHERE title LIKE ?1 OR author LIKE ?1 LIMIT 1", like
+            )
+        )
+
     def rarity(self, wanted: Iterable[str]) -> dict[str, float]:
         """How much each term says of a passage: ``log(1 + (n + 1) / (1 + passages with it))``."""
         ordered = list(dict.fromkeys(wanted))

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 from rag.verification.spans import Span
 from rag.words import (
+    PHRASE,
     STOPWORDS,
+    TITLES,
     named,
     names,
     open_quotation,
@@ -21,12 +23,7 @@ from rag.words import (
 
 _LEADS_IN = 200  # code points before a quotation that may name its speaker
 _OPENING_WORDS = 8  # where the subject of a sentence stands
-_PHRASE = re.compile(
-    r"[A-ZÀ-ÖØ-Þ][\w’'&.-]*(?:(?: (?:of|the|de|du|von|van|der|al))* [A-ZÀ-ÖØ-Þ][\w’'&.-]*)*"
-)
-
-_ROLES = set(terms("president minister chancellor ambassador secretary chief head leader mayor"))
-_PLACE = re.compile(rf"\b(?:in|at|near|city of|town of) ({_PHRASE.pattern})")
+_PLACE = re.compile(rf"\b(?:in|at|near|city of|town of) ({PHRASE.pattern})")
 
 
 def unmentioned(claim: str, cited: list[Span], question: str) -> set[str]:
@@ -80,15 +77,15 @@ def _called(claim: str, known: str) -> Iterator[tuple[str, set[str]]]:
     left out too.
     """
     before = ""
-    for match in _PHRASE.finditer(claim):
+    for match in PHRASE.finditer(claim):
         phrase, called = match.group(), names(match.group(), first=True)
         behind = claim[: match.start()].endswith(f"{before}, ")
-        if not (called <= _ROLES or (behind and named(names(before, first=True), known))):
+        if not (called <= TITLES or (behind and named(names(before, first=True), known))):
             yield phrase, called
         before = phrase
 
 
-_NAMES = rf"(?P<names>{_PHRASE.pattern}(?:(?:,? and |,? or |, ){_PHRASE.pattern})*)"
+_NAMES = rf"(?P<names>{PHRASE.pattern}(?:(?:,? and |,? or |, ){PHRASE.pattern})*)"
 _RELATION = re.compile(
     r"\b(?P<what>[^\W\d_]{3,}) (?P<how>of|in|with|to|from|for|by|against|on|at|into|between|over)"
     rf" (?:the |its |their )?\(?{_NAMES}"
@@ -153,7 +150,7 @@ def _done_by_another(of: set[str], does: str, claim: str, text: str, known: set[
 
 
 _THAN = re.compile(
-    rf"\bthan (?:(?:in|of|that|those|those of|that of) )?(?:[Tt]he |[Aa]ny )?{_PHRASE.pattern}"
+    rf"\bthan (?:(?:in|of|that|those|those of|that of) )?(?:[Tt]he |[Aa]ny )?{PHRASE.pattern}"
 )
 
 
@@ -213,7 +210,7 @@ def stranger(claim: str, cited: list[Span], question: str) -> set[str]:
     asked = names(question, first=True)
     known = asked | names(" x ".join(["", *texts, *(s.context for s in cited)]))
     of, does = subject(claim, known)
-    of -= _ROLES
+    of -= TITLES
     if of and not passive(does) and _only_compared(of, claim, main.clean):
         return of
     if of and _done_by_another(of, does, claim, main.clean, known):

@@ -29,6 +29,7 @@ from rag.words import (
     negated,
     numbers,
     terms,
+    tokens,
     without_codes,
 )
 
@@ -38,6 +39,8 @@ MAX_CITATIONS = 3
 _BIAS = -4.0
 _WEIGHTS = (5.0, 4.0, -4.0)
 _GAIN = 0.12  # a further citation must cover so much more of the claim
+_NEAR = 0.7  # of the threshold, where all that a claim adds to its question stands in the text
+_YES = {"yes", "no"}
 _OWN = 0.25  # and so much to stay beside one that holds alone, where it gives no name or figure
 
 
@@ -181,15 +184,15 @@ def _judge(
 ) -> Support:
     text = " ".join(span.clean for span in cited)
     context = " ".join([question, *(f"{s.document.title} {s.document.author}" for s in cited)])
-    called = names(claim)
+    called, denies = names(claim), negated(claim, question)
     foreign = called - set(terms(text)) - set(terms(context))
     signals = Signals(
         coverage=covered,
         cosine=cosine,
         foreign=len(foreign) / len(called) if called else 0.0,
         ungrounded=float(
-            (negated(claim) and not negated(text))
-            or (not negated(claim) and bool(denied(text) & set(terms(claim))))
+            (denies and not negated(text))
+            or (not denies and bool(denied(text) & set(terms(claim))))
         ),
     )
     # A figure from another text than the one that says the rest is another thing's figure.
@@ -203,10 +206,21 @@ def _judge(
         reason = fault(claim, cited, question, foreign=bool(foreign))
     if reason:
         return Support(tuple(cited), min(signals.score, threshold / 2), reason, signals)
-    if signals.score >= threshold:
-        return Support(tuple(cited), signals.score, "", signals)
+    if signals.score >= threshold or _adds_only(claim, question, text, signals.score, threshold):
+        return Support(tuple(cited), max(signals.score, threshold), "", signals)
     if foreign:
         reason = f"the cited text does not name {', '.join(sorted(foreign))}"
     else:
         reason = "too little of it stands in any text"
     return Support(tuple(cited), signals.score, reason, signals)
+
+
+def _adds_only(claim: str, question: str, text: str, score: float, threshold: float) -> bool:
+    """Whether all that a claim adds to its question is the text's, of a score not far too low.
+
+    "The picture ends up in Uncategorized" has the question's words for "the photo is moved to".
+    A yes adds what nobody can look up.
+    """
+    added = set(terms(claim)) - set(terms(question)) - _YES
+    said = bool(_YES & set(tokens(claim)[:1]))
+    return bool(added) and not said and score >= _NEAR * threshold and added <= set(terms(text))

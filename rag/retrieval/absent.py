@@ -1,0 +1,71 @@
+"""Names of a question that no document mentions: what asks about them no document answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from rag.records import Hit
+from rag.storage.store import Store
+from rag.words import MONTHS, PHRASE, TITLES, beginnings, names, stem, terms, tokens
+
+_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
+# What somebody asks about a case of their own a general rule decides, whatever they name in it.
+_OWN = re.compile(r"\b(?:I|[Ww]e|[Mm]y|[Oo]ur|me|us|[Yy]ou|[Yy]our)\b")
+# Elsewhere nouns have capitals too.
+_ENGLISH = frozenset(
+    "the of is are did does do were to for by from at with how what who when why where"
+    " which".split()
+)
+_DAYS = frozenset(
+    map(stem, (*MONTHS, *"monday tuesday wednesday thursday friday saturday sunday".split()))
+)
+_REGIONS = frozenset(map(stem, "african american arab asian european latin nordic western".split()))
+_ALIKE = 0.8  # of a name and a misspelt one (difflib)
+_INITIALS = 5  # letters of an abbreviation, at most
+
+
+def absent_names(question: str, hits: Sequence[Hit], store: Store) -> tuple[str, ...]:
+    """The names in what is asked that no document mentions, under whatever form.
+
+    A misspelt name is looked for among the passages that were found, and so are the words that an
+    abbreviation stands for.
+
+    Args:
+        question: In its last sentence stands what is asked.
+        hits: The passages that were found for it.
+        store: The whole index, whatever part of it was searched.
+    """
+    asking = _SENTENCE.split(question.strip())[-1]
+    inside, words = names(asking), asking.split()
+    headline = 3 * sum(word[:1].isupper() for word in words) > 2 * len(words)
+    if headline or _OWN.search(question) or len(_ENGLISH & set(tokens(asking))) < 2:
+        return ()
+    return tuple(
+        phrase.group()
+        for phrase in PHRASE.finditer(asking)
+        if not asking[: phrase.start()][-1:].isalnum()
+        and (name := _last_name(phrase.group(), inside))
+        and not any(store.mentions(beginning) for beginning in beginnings(name))
+        and not _found_otherwise(name, phrase.group(), hits)
+    )
+
+
+def _last_name(phrase: str, inside: set[str]) -> str:
+    """The stem by which this would be mentioned; "" of what may go without its name."""
+    stems = [term for term in terms(phrase) if term in inside]
+    if not stems or TITLES & set(terms(phrase)) or stems[-1] in _DAYS | _REGIONS:
+        return ""
+    return stems[-1] if stems[-1].isalpha() and len(stems[-1]) > 1 else ""
+
+
+def _found_otherwise(name: str, phrase: str, hits: Sequence[Hit]) -> bool:
+    """Whether the passages have a name that is nearly this one, or that it abbreviates."""
+    read = " ".join(hit.passage.clean for hit in hits)
+    if get_close_matches(name, set(terms(read)), n=1, cutoff=_ALIKE):
+        return True
+    if not (phrase.isupper() and len(phrase) <= _INITIALS):
+        return False
+    initials = ("".join(re.findall(r"\b[A-Z]", found)) for found in PHRASE.findall(read))
+    return any(phrase in letters for letters in initials)
