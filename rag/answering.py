@@ -226,15 +226,15 @@ class Engine:
         begun = "".join(f" {text}." for text in claimed)
         held = False
         if found is whole.first and not part.leans:
-            held = write(found.asked, found, said, several=several, sentences=sentences)
+            held = write(found.asked, found, said, several=several, of=part.of, sentences=sentences)
         elif begun or part.leans:
             # A later part is answered by going on with the answer to those before: the whole
             # question is asked, of what was found for this part. Where it asks the same of
             # another, that one opens the sentence: else a small model has said enough.
             question = expand(whole.asked, self.store.acronyms())
             held = write(
-                question, found, said, begun=begun, several=several, sentences=sentences,
-                opens=capital(part.of) if begun else "",
+                question, found, said, begun=begun, several=several, of=part.of,
+                sentences=sentences, opens=capital(part.of) if begun else "",
             )  # fmt: skip
         if not held and found is not whole.first and not (part.leans or (begun and part.of)):
             # What has nothing to go on with, or finds nothing so, is asked alone, as any question.

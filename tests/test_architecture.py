@@ -108,7 +108,7 @@ LAYERS: list[tuple[str, dict[str, str]]] = [
         "parts": "words",
         "answerability": "",
         "said": "records words store citing spans subjects verify",
-        "claims": "records store retrieve evidence compose spans verify asked citing said"
+        "claims": "records words store retrieve evidence compose spans verify asked citing said"
         " answerability",
         "leaning": "words",
         "followup": "records words compose leaning",

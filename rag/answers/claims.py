@@ -20,6 +20,7 @@ from rag.storage.store import Store
 from rag.verification.asked import of_another, of_another_time, of_another_year, out_of_kind
 from rag.verification.spans import Span
 from rag.verification.verify import Support
+from rag.words import beginnings, names
 
 _ANSWERS_TOO = 0.75  # the judge's log odds; of right answers 0.88 reach it
 NOT_ASKED = "the cited text does not answer exactly this question"
@@ -74,6 +75,7 @@ class ClaimWriter:
         begun: str = "",
         opens: str = "",
         several: bool = False,
+        of: str = "",
         sentences: int,
     ) -> bool:
         """Answer a question from what was found; returns whether anything holds.
@@ -85,6 +87,7 @@ class ClaimWriter:
             begun: What was answered before, to go on with.
             opens: The words that the next sentence begins with.
             several: Whether it asks several things; then a claim may be half of an answer.
+            of: Whom or what it asks about, where the same is asked of another as well.
             sentences: At most so many.
         """
         limits = self.limits
@@ -112,7 +115,8 @@ class ClaimWriter:
             if opens:
                 written = _opened(opens, written)
             first: tuple[str, Support] | None = None
-            for text, support_ in self._checked(written, check, found, prompt, several=several):
+            checked = self._checked(written, check, found, prompt, several=several)
+            for text, support_ in self._of(of, checked):
                 score = round(support_.score, 4)
                 if support_.reason:
                     said.dropped.append(Claim(text, (), "unsupported", score, support_.reason))
@@ -182,6 +186,19 @@ class ClaimWriter:
                 support_ = replace(support_, reason=out_of_kind(question, text) or another)
             said.append(text)
             supported = supported or not support_.reason
+            yield text, support_
+
+    def _of(self, of: str, checked: Iterator[tuple[str, Support]]) -> Iterator[tuple[str, Support]]:
+        """The claims, without what rests on documents that never mention whom it is asked of."""
+        wanted = {begun for name in names(of, first=True) for begun in beginnings(name)}
+        for text, support_ in checked:
+            about = {span.document.id: span.document for span in support_.spans}
+            known = (
+                f"{d.title} {d.author} {d.path} {self.store.text(d.id)}" for d in about.values()
+            )
+            if wanted and not any(b in whole.casefold() for whole in known for b in wanted):
+                another = f"no cited document mentions {of}"
+                support_ = replace(support_, reason=support_.reason or another)
             yield text, support_
 
     def _add_other_side(

@@ -15,7 +15,9 @@ MAX_PARTS = 3
 _MIN_WORDS = 3
 _MIN_OPENING_WORDS = 4  # "How many people and how many firms ..." shares one verb
 _ASKING = r"(?:who|whom|whose|which|what|when|where|why|how)"
-_VERB = r"(?:has|have|had|did|does|do|is|are|was|were|will|would|can|could|should|may|might)"
+_VERB = (
+    r"(?:has|have|had|did|does|do|is|are|was|were|will|would|can|could|shall|should|may|might|must)"
+)
 _BEFORE = (
     r"(?:(?:in|on|at|by|to|for|from|of|with|under|among|since|until|against|over|about|during)\s+)?"
 )
@@ -33,6 +35,8 @@ _PREAMBLE = re.compile(
     rf"^(?P<preamble>[^?;:]{{3,300}}(?::|,))\s*(?P<rest>{_BEFORE}(?:{_ASKING}|{_VERB})\b.*)$",
     re.IGNORECASE | re.DOTALL,
 )
+# What was the case, before what is asked: "We had a leak. How fast ..., and when ...?"
+_BACKGROUND = re.compile(r"^(?P<preamble>[^?]{3,600}[.!])\s+(?P<rest>[A-Z][^.!]+\?)$")
 # What points out of its part: a pronoun, or a verb of saying without what is said of.
 _LEANS = re.compile(
     r"\b(?:it|they|them|he|him|she|this|these|those|there|then|ones?|such"
@@ -41,13 +45,20 @@ _LEANS = re.compile(
     r"|\b(?:that|say|says|said|think|thinks|reply|replies|respond|answer|argue|claim)$",
     re.IGNORECASE,
 )
+# What only says of what else the same is asked: "and how many for an aunt?"
+_ELLIPTIC = re.compile(
+    rf"^(?:for what (?:reason|purpose)|{_BEFORE}{_ASKING}"
+    r"|how (?:much|many|long|often|far|soon)"
+    r"(?: (?:for|in|of|with|at|on|from|after|before|to)\b.*)?)$",
+    re.IGNORECASE,
+)
 _OWNER = re.compile(r"\b(?:its|their|his|her|hers)\b", re.IGNORECASE)
 _NAMED = re.compile(r"\S\s+[A-Z]\w")
 _SIDE = r"(?:(?!\band\b)[^,?]){2,60}?"
 _BE = r"(?:do|does|did|is|are|was|were|have|has|had|would|will|can|could)"
 # "What do A and B each say about X?"
 _EACH = re.compile(
-    rf"^(?P<ask>{_BEFORE}{_ASKING}(?:\s+\w+){{0,3}}?)\s+(?P<verb>{_BE})\s+(?P<a>{_SIDE})\s+and\s+"
+    rf"^(?P<ask>{_BEFORE}{_ASKING}(?:\s+\w+){{0,6}}?)\s+(?P<verb>{_BE})\s+(?P<a>{_SIDE})\s+and\s+"
     rf"(?P<b>{_SIDE})\s+(?:each|both|respectively|separately)\s+(?P<rest>.+?)\?*$",
     re.IGNORECASE,
 )
@@ -72,6 +83,13 @@ _COMPARE = re.compile(
     r"(?P<b>[^?]{3,160}?)\?*$",
     re.IGNORECASE,
 )
+# "Compare X for A with the one for B."
+_COMPARED = re.compile(
+    r"^compare\s+(?P<topic>[^?.]{3,120}?)\s+(?P<a>(?:for|of|in|at|by|on)\s[^?.]{2,80}?)\s+(?:with|to|and)\s+"
+    r"(?:the ones?|that|those)\s+(?P<b>(?:for|of|in|at|by|on)\s[^?.]{2,120}?)[?.]*$",
+    re.IGNORECASE,
+)
+_PLURAL = re.compile(r"[^su]s$")
 # "How is X described by A and by B?"
 _BY_BOTH = re.compile(
     rf"^(?P<start>{_ASKING}\b[^?]{{3,160}}?\s(?:presented|described|seen|viewed|portrayed|judged"
@@ -104,9 +122,10 @@ def split_question(question: str) -> tuple[Part, ...]:
     if compared:
         return compared
     preamble, rest = "", question
-    opened = _PREAMBLE.match(question)
+    opened = _BACKGROUND.match(question) or _PREAMBLE.match(question)
     if opened and not _QUESTION.match(question):
         preamble, rest = opened["preamble"] + " ", opened["rest"]
+    within = preamble.endswith((": ", ", "))
     pieces = [piece.strip(" ,;?") for piece in _BOUNDARY.split(rest)]
     if not _QUESTION.match(rest):  # background first, the question after it
         return (Part(question),)
@@ -119,7 +138,7 @@ def split_question(question: str) -> tuple[Part, ...]:
     if not 1 < len(joined) <= MAX_PARTS or len(joined[0].split()) < _MIN_OPENING_WORDS:
         return (Part(question),)
     return tuple(
-        Part(f"{preamble}{piece if preamble else capital(piece)}?", bool(n and _leans(piece)))
+        Part(f"{preamble}{piece if within else capital(piece)}?", bool(n and _leans(piece)))
         for n, piece in enumerate(joined)
     )
 
@@ -145,6 +164,9 @@ def _sides(question: str) -> tuple[Part, ...]:
         )
     if m := _COMPARE.match(question):
         return (Part(f"What is {m['a']}?"), Part(f"What is {m['b']}?"))
+    if m := _COMPARED.match(question):
+        verb = "are" if _PLURAL.search(m["topic"]) else "is"
+        return tuple(Part(f"What {verb} {m['topic']} {side}?") for side in (m["a"], m["b"]))
     if m := _BY_BOTH.match(question):
         sides = (m["a"], m["b"])
         return tuple(Part(f"{m['start']} {m['by']} {side}?", of=side) for side in sides)
@@ -161,4 +183,6 @@ def _agreeing(verb: str, side: str) -> str:
 def _leans(piece: str) -> bool:
     owner = _OWNER.search(piece)
     # "Has the EU lifted its sanctions": whose they are is said before.
-    return bool(_LEANS.search(piece) or (owner and not _NAMED.search(piece[: owner.start()])))
+    if _LEANS.search(piece) or _ELLIPTIC.match(piece):
+        return True
+    return bool(owner and not _NAMED.search(piece[: owner.start()]))
