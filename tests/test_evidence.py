@@ -119,6 +119,31 @@ Only from customers of the islands, and never for more than ninety euros a year.
     assert not any("{#" in f"{item.shown} {item.section}" for item in found)
 
 
+def test_what_introduces_a_list_brings_its_short_entries(evidence: Ask) -> None:
+    text = """# Keys
+
+You can choose how long the harbour keeps a key:
+
+- 7 days
+- **30 days** (usual)
+
+Lost keys are replaced in spring.
+
+The keeper has further duties:
+
+- He winds every clock of the harbour on the first morning of the year, whatever the weather is.
+- He greets ships.
+"""
+    ask = evidence("keys.md", text)
+    item = ask("How long can the harbour keep a key?")[0]
+    assert item.clean == "You can choose how long the harbour keeps a key: 7 days; 30 days (usual)"
+    assert text[item.start : item.end].endswith("- **30 days** (usual)")
+    found = ask("When does the keeper wind every clock of the harbour?")
+    assert found[0].clean.startswith("He winds every clock"), "a long entry is shown by itself"
+    assert found[0].lead
+    assert not any("further duties: He winds" in item.clean for item in found), "and once only"
+
+
 def test_a_line_of_few_spaces_counts_by_its_words(shown: Show) -> None:
     assert shown("What is the default of --lantern-volume?", "[default: 20000]")
 

@@ -88,9 +88,11 @@ def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) 
         sentence, document = hit.passage.sentences[at], hit.document.id
         lead = surroundings.lead(hit, at, store)
         if any(
-            e.lead and (e.document.id, e.lead.start) == (document, sentence.start) for e in chosen
+            e.document.id == document
+            and (e.start < sentence.start < e.end or (e.lead and e.lead.start == sentence.start))
+            for e in chosen
         ):
-            continue  # it is shown already, before the sentence that leans on it
+            continue  # it is shown already: in a list, or before the sentence that leans on it
         item = Evidence(
             document=hit.document,
             start=sentence.start,
@@ -119,6 +121,8 @@ def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) 
                 lead=lead or surroundings.introduction(hit, at, store),
             )
             item = surroundings.tabled(item, covered, store)
+            known = {e.start for e in chosen if e.document.id == document}
+            item = surroundings.listed(item, hit, at, store, known=known)
             longer = length + len(item.shown)
             if _fits(chosen, longer):
                 chosen.append(item)

@@ -21,6 +21,7 @@ _MAX_LEAD_WORDS = 45
 _MAX_LEAD_SENTENCES = 4
 _MAX_ENTRIES = 12  # of a list, between an entry and the sentence that introduces it
 _ROW, _MAX_ROWS = 0.7, 6  # a row is worth so much of the best of its table; so many are shown
+_LISTED = 250  # code points of the entries that are shown with what introduces them
 _ENTRY = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)]|\(\w\))\s+")
 _EMPTY = re.compile(r"\n[^\S\n]*\n")  # lines
 _LONGEST = 120  # code points of an author or a title; the index may hold anything as one
@@ -75,6 +76,27 @@ def introduction(hit: Hit, at: int, store: Store) -> Sentence | None:
             short = len(sentence.clean.split()) <= _MAX_LEAD_WORDS
             return sentence if listed and short else None
     return None
+
+
+def listed(item: Evidence, hit: Hit, at: int, store: Store, *, known: set[int]) -> Evidence:
+    """A sentence that introduces a list, with as many of its entries as are short together.
+
+    Where one of them is ``known`` by its offset, it is shown already, with its introduction.
+    """
+    sentences, text = hit.passage.sentences, store.text(hit.document.id)
+    if not sentences[at].clean.endswith(":"):
+        return item
+    entries: list[Sentence] = []
+    for sentence in sentences[at + 1 :]:
+        line = text[text.rfind("\n", 0, sentence.start) + 1 : sentence.start]
+        length = sum(len(entry.clean) for entry in entries) + len(sentence.clean)
+        if not _ENTRY.fullmatch(line) or length > _LISTED:
+            break
+        entries.append(sentence)
+    if not entries or known & {entry.start for entry in entries}:
+        return item
+    clean = f"{item.clean} {ROWS.join(entry.clean for entry in entries)}"
+    return replace(item, end=entries[-1].end, clean=clean)
 
 
 def section(hit: Hit, shown: str, question: str, asked: Iterable[str]) -> str:

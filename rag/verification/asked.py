@@ -60,7 +60,7 @@ _TIME_WORD = re.compile(
     r"|\b\d{1,2} ?[ap]\.?m\b"
     r"|\b(?:jan|feb|mar(?:ch|\b)|apr|may\b|june?\b|july?\b|aug|sep|oct|nov|dec|mon|tues|wednes"
     r"|thurs|fri|satur|sun)\w*|\b(?:year|month|week|day|century|decade|ago|today|yesterday|tomorrow"
-    r"|after|before|during|since|until|once)s?\b",
+    r"|after|before|during|since|until|once)s?\b|\bwhen \w+",
     re.IGNORECASE,
 )
 _NAME_OF = re.compile(r"\bwhat (?:is|was|are|were) the names? of\b", re.IGNORECASE)
