@@ -134,6 +134,17 @@ def test_nothing_is_tried_for_a_name_that_no_document_mentions(
     assert ready.answer(QUESTION).absent == ()
 
 
+def test_what_is_asked_of_one_of_two_rests_on_what_mentions_that_one(
+    engine: Callable[..., Engine],
+) -> None:
+    ready = engine(answer_threshold=0.0)
+    answer = ready.answer("How do Maas and Lo differ on the 240 billion of trade?")
+    check_contract(answer)
+    assert [claim.reason for claim in answer.dropped] == ["no cited document mentions Maas"]
+    assert answer.unanswered == ("What does Maas say about the 240 billion of trade?",)
+    assert {c.document[:3] for c in answer.citations} == {"003"}, "that one speaks of Lo"
+
+
 def test_what_the_documents_do_not_answer_is_refused(engine: Callable[..., Engine]) -> None:
     said: list[Claim] = []
     answer = engine().answer("Flurb zxqv wobblegock snorfle?", on_claim=lambda c, _: said.append(c))

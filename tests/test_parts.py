@@ -33,6 +33,15 @@ def texts(question: str) -> list[str]:
           "What does the owner say about the closure?"]),
         ("How does Berg's view of the sale differ from that of the bank?",
          ["What is Berg's view of the sale?", "What is the view of the sale of the bank?"]),
+        ("We lost a key. How fast must the keeper hear of it, and when do we tell the owner?",
+         ["We lost a key. How fast must the keeper hear of it?",
+          "We lost a key. When do we tell the owner?"]),
+        ("What minimum stay after a closure do the club and the union each set for members?",
+         ["What minimum stay after a closure does the club set for members?",
+          "What minimum stay after a closure does the union set for members?"]),
+        ("Compare the default waiting period for a friend with the one for a printed key.",
+         ["What is the default waiting period for a friend?",
+          "What is the default waiting period for a printed key?"]),
         ("How is the founder described by the son and by the press?",
          ["How is the founder described by the son?",
           "How is the founder described by the press?"]),
@@ -53,6 +62,8 @@ def test_what_asks_two_things_is_split(question: str, parts: list[str]) -> None:
         "What happened between March and May?",
         "How do the fees at private schools compare to those at other schools?",
         "Who won, and when?",
+        "We lost a key. The keeper was told. How fast must the owner hear of it?",
+        "Compare the harbour with the market.",
         "China and the EU",
         "???",
         "and",
@@ -68,6 +79,9 @@ def test_a_part_that_points_back_is_marked() -> None:
     assert (first.leans, second.leans) == (False, True)
     first, second = split_question("Who sold the dairy, and has the EU lifted its sanctions?")
     assert not second.leans, "whose they are is said in the part itself"
+    for rest in ("for what reason", "how many for an aunt"):
+        _, second = split_question(f"Which leave do we get for a funeral, and {rest}?")
+        assert second.leans, "what is asked for is said before"
 
 
 def test_no_question_is_split_endlessly_or_slowly() -> None:
@@ -79,6 +93,8 @@ def test_no_question_is_split_endlessly_or_slowly() -> None:
         "what " * 5000,
         ", and who " * 3000,
         "A and " * 4000,
+        "A. " * 4000 + "?",
+        "compare " + "a for b " * 3000,
     ):
         split_question(hostile)
     assert time.process_time() - started < 5
