@@ -175,7 +175,8 @@ class Evidence:
         document: Where it comes from.
         start: Offset of the sentence that is cited.
         end: Offset behind it.
-        clean: The cited sentence as a reader sees it, a row of a table with its columns' names.
+        clean: The cited sentence as a reader sees it, a row of a table with its columns' names,
+            what introduces a list with its short entries.
         lead: The sentence that this one leans on, mostly the one before; else None.
         passage_id: The passage that brought it in.
         context: That passage under its heading, as a reader sees it: who "he" may be.

@@ -115,8 +115,8 @@ class ClaimWriter:
             if opens:
                 written = _opened(opens, written)
             first: tuple[str, Support] | None = None
-            checked = self._checked(written, check, found, prompt, several=several)
-            for text, support_ in self._of(of, checked):
+            checked = self._checked(written, check, found, prompt, several=several, of=of)
+            for text, support_ in checked:
                 score = round(support_.score, 4)
                 if support_.reason:
                     said.dropped.append(Claim(text, (), "unsupported", score, support_.reason))
@@ -164,6 +164,7 @@ class ClaimWriter:
         prompt: Prompt,
         *,
         several: bool,
+        of: str,
     ) -> Iterator[tuple[str, Support]]:
         """What the model writes, sentence by sentence, each with what supports it."""
         question, over = found.asked, {item.section for item in prompt.evidence}
@@ -180,6 +181,8 @@ class ClaimWriter:
                 text, support_ = kept, check(kept)
                 another = of_another_time(question, text, support_.spans)
                 support_ = replace(support_, reason=support_.reason or another)
+            if of and not support_.reason and not self._mentioned(of, support_.spans):
+                support_ = replace(support_, reason=f"no cited document mentions {of}")
             if not supported and not support_.reason:
                 another = "" if several else of_another(question, support_.spans)
                 another = another or of_another_year(question, support_.spans)
@@ -188,18 +191,12 @@ class ClaimWriter:
             supported = supported or not support_.reason
             yield text, support_
 
-    def _of(self, of: str, checked: Iterator[tuple[str, Support]]) -> Iterator[tuple[str, Support]]:
-        """The claims, without what rests on documents that never mention whom it is asked of."""
+    def _mentioned(self, of: str, cited: tuple[Span, ...]) -> bool:
+        """Whether a cited document mentions, anywhere, whom a claim is to be about."""
         wanted = {begun for name in names(of, first=True) for begun in beginnings(name)}
-        for text, support_ in checked:
-            about = {span.document.id: span.document for span in support_.spans}
-            known = (
-                f"{d.title} {d.author} {d.path} {self.store.text(d.id)}" for d in about.values()
-            )
-            if wanted and not any(b in whole.casefold() for whole in known for b in wanted):
-                another = f"no cited document mentions {of}"
-                support_ = replace(support_, reason=support_.reason or another)
-            yield text, support_
+        about = {span.document.id: span.document for span in cited}.values()
+        known = (f"{d.title} {d.author} {d.path} {self.store.text(d.id)}" for d in about)
+        return not wanted or any(begun in whole.casefold() for whole in known for begun in wanted)
 
     def _add_other_side(
         self, claim: str, own: Support, check: Verifier, found: Found, prompt: Prompt, said: Said

@@ -122,9 +122,10 @@ def split_question(question: str) -> tuple[Part, ...]:
     if compared:
         return compared
     preamble, rest = "", question
-    opened = _BACKGROUND.match(question) or _PREAMBLE.match(question)
-    if opened and not _QUESTION.match(question):
-        preamble, rest = opened["preamble"] + " ", opened["rest"]
+    for opening in (_BACKGROUND, _PREAMBLE):
+        opened = opening.match(rest)
+        if opened and not _QUESTION.match(rest):
+            preamble, rest = f"{preamble}{opened['preamble']} ", opened["rest"]
     within = preamble.endswith((": ", ", "))
     pieces = [piece.strip(" ,;?") for piece in _BOUNDARY.split(rest)]
     if not _QUESTION.match(rest):  # background first, the question after it

@@ -60,9 +60,10 @@ _TIME_WORD = re.compile(
     r"|\b\d{1,2} ?[ap]\.?m\b"
     r"|\b(?:jan|feb|mar(?:ch|\b)|apr|may\b|june?\b|july?\b|aug|sep|oct|nov|dec|mon|tues|wednes"
     r"|thurs|fri|satur|sun)\w*|\b(?:year|month|week|day|century|decade|ago|today|yesterday|tomorrow"
-    r"|after|before|during|since|until|once)s?\b|\bwhen \w+",
+    r"|after|before|during|since|until|once)s?\b",
     re.IGNORECASE,
 )
+_WHEN = re.compile(r"\b(?:when|while) \w+", re.IGNORECASE)  # "when the bridge was closed"
 _NAME_OF = re.compile(r"\bwhat (?:is|was|are|were) the names? of\b", re.IGNORECASE)
 _NAME = re.compile(
     rf"{_ASKED}(?:(?:who|whose|whom)\b|(?:which|what) (?:city|country|countries|person|people"
@@ -104,7 +105,8 @@ def out_of_kind(question: str, claim: str) -> str:
         return "" if measured else "it gives no measure, and one was asked for"
     if _TIME.search(question):
         new = " ".join(word for word in claim.split() if word not in question.split())
-        given = _TIME_WORD.search(new) or (_WHEN_MAY.search(question) and _CONDITION.search(new))
+        given = _TIME_WORD.search(new) or _WHEN.search(new)
+        given = given or (_WHEN_MAY.search(question) and _CONDITION.search(new))
         return "" if given else "it gives no time, and one was asked for"
     if _NAME.search(question):
         # "The Data Protection Officer is the DPO" names nobody.

@@ -39,9 +39,8 @@ MAX_CITATIONS = 3
 _BIAS = -4.0
 _WEIGHTS = (5.0, 4.0, -4.0)
 _GAIN = 0.12  # a further citation must cover so much more of the claim
-_NEAR = 0.7  # of the threshold, where all that a claim adds to its question stands in the text
-_YES = {"yes", "no"}
 _OWN = 0.25  # and so much to stay beside one that holds alone, where it gives no name or figure
+_NEAR = 0.7  # of the threshold, where all that a claim adds to its question stands in the text
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +220,7 @@ def _adds_only(claim: str, question: str, text: str, score: float, threshold: fl
     "The picture ends up in Uncategorized" has the question's words for "the photo is moved to".
     A yes adds what nobody can look up.
     """
-    added = set(terms(claim)) - set(terms(question)) - _YES
-    said = bool(_YES & set(tokens(claim)[:1]))
-    return bool(added) and not said and score >= _NEAR * threshold and added <= set(terms(text))
+    if score < _NEAR * threshold or tokens(claim)[0] in ("yes", "no"):
+        return False
+    added = set(terms(claim)) - set(terms(question))
+    return bool(added) and added <= set(terms(text))
