@@ -75,6 +75,18 @@ def test_the_digit_of_a_name_that_the_question_gives_is_no_invented_number() -> 
     assert "number 2 " in judge(f"{right} and 2", text, question=question).reason
 
 
+def test_a_name_of_which_a_word_stands_nowhere_is_not_said() -> None:
+    text = "Mozilla took years to relicense its Lantern browser."
+    question = "To which licence did Mozilla move its Lantern browser in those years?"
+    claim = "Mozilla took years to move its Lantern browser to the Mozilla Public License"
+    assert judge(claim, text, question=question).reason == "nothing that was shown names public"
+    other = "The Public Licence is known to many."
+    shown = judge(claim, text, other, question=question).reason
+    assert not shown.startswith("nothing that was shown")
+    asked = question.replace("licence", "Public Licence")
+    assert not judge(claim, text, question=asked).reason.startswith("nothing that was shown")
+
+
 def test_what_a_claim_adds_to_its_question_may_be_little_of_it() -> None:
     text = "On a desktop, the corresponding photo is moved to Uncategorized, not Trash, at once."
     question = "If a file is removed, where does the corresponding photo of it end up?"

@@ -4,7 +4,7 @@ Every sentence of an answer passes here before it is shown. The checks are plain
 text in a document or a question can talk its way past them:
 
     numbers    every figure in the claim stands in the text that it mainly rests on
-    names      so does every name, unless the question or a title gives it
+    names      so does every name, unless the question or a title gives it, and none stands nowhere
     faults     it has none that no score makes good (faults.py)
     negation   a claim that denies something needs a text that does, and the other way round
     words      the claim's words, weighted by rarity, are covered by the cited text
@@ -25,6 +25,7 @@ from rag.verification.spans import Span, around
 from rag.words import (
     denied,
     figures,
+    named,
     names,
     negated,
     numbers,
@@ -121,6 +122,7 @@ def support(
     cosines = span_vectors @ claim_vector
     parts = [set(terms(span.clean)) & wanted for span in spans]
     claimed = figures(without_codes(claim, question))
+    unheard = _unheard(claim, question, spans)
     given = [numbers(span.clean) for span in spans]
 
     def share(covered: set[str]) -> float:
@@ -149,6 +151,7 @@ def support(
             [spans[n] for n in cited],
             question=question,
             claimed=claimed,
+            unheard=unheard,
             covered=share(set().union(*(parts[n] for n in cited))),
             cosine=float(np.max(cosines[cited])),
             threshold=threshold,
@@ -177,6 +180,7 @@ def _judge(
     *,
     question: str,
     claimed: set[str],
+    unheard: set[str],
     covered: float,
     cosine: float,
     threshold: float,
@@ -203,6 +207,8 @@ def _judge(
         reason = "it denies what the cited text does not deny, or says what the text denies"
     else:
         reason = fault(claim, cited, question, foreign=bool(foreign))
+    if unheard and not reason:
+        reason = f"nothing that was shown names {', '.join(sorted(unheard))}"
     if reason:
         return Support(tuple(cited), min(signals.score, threshold / 2), reason, signals)
     if signals.score >= threshold or _adds_only(claim, question, text, signals.score, threshold):
@@ -212,6 +218,18 @@ def _judge(
     else:
         reason = "too little of it stands in any text"
     return Support(tuple(cited), signals.score, reason, signals)
+
+
+def _unheard(claim: str, question: str, spans: list[Span]) -> set[str]:
+    """The names in a claim that stand nowhere: a model adds "Public License" to "Mozilla"."""
+    known = " ".join(
+        (
+            question,
+            *(f"{s.whole} {s.document.title} {s.document.author} {s.document.path}" for s in spans),
+        )
+    )
+    whole = known.casefold()  # where a name may be part of a longer word
+    return {name for name in names(claim) if name not in whole and not named({name}, known)}
 
 
 def _adds_only(claim: str, question: str, text: str, score: float, threshold: float) -> bool:
