@@ -18,19 +18,20 @@ _ENGLISH = frozenset(
     "the of is are did does do were to for by from at with how what who when why where"
     " which".split()
 )
-_DAYS = frozenset(
-    map(stem, (*MONTHS, *"monday tuesday wednesday thursday friday saturday sunday".split()))
-)
+_WEEK = "monday tuesday wednesday thursday friday saturday sunday".split()
+_DAYS = frozenset(map(stem, (*MONTHS, *_WEEK, "christmas", "easter")))
 _REGIONS = frozenset(map(stem, "african american arab asian european latin nordic western".split()))
+_ABBREVIATION = re.compile(r"[A-Z]{2,5}s?")
+_NUMBERED = re.compile(r"(?: ?[IVX]+\b| \d)")  # Article 5, Annex II
 _ALIKE = 0.8  # of a name and a misspelt one (difflib)
-_INITIALS = 5  # letters of an abbreviation, at most
 
 
 def absent_names(question: str, hits: Sequence[Hit], store: Store) -> tuple[str, ...]:
     """The names in what is asked that no document mentions, under whatever form.
 
-    A misspelt name is looked for among the passages that were found, and so are the words that an
-    abbreviation stands for.
+    A misspelt name is looked for among the passages that were found. What a text may well say in
+    other words is none: an abbreviation ("CEO"), a numbered thing ("Article 5"), "the Handbook", a
+    day, a region of the world, and whoever goes by a title ("President Oda").
 
     Args:
         question: In its last sentence stands what is asked.
@@ -45,11 +46,19 @@ def absent_names(question: str, hits: Sequence[Hit], store: Store) -> tuple[str,
     return tuple(
         phrase.group()
         for phrase in PHRASE.finditer(asking)
-        if not asking[: phrase.start()][-1:].isalnum()
+        if not _in_other_words(asking[: phrase.start()], phrase.group(), asking[phrase.end() :])
         and (name := _last_name(phrase.group(), inside))
         and not any(store.mentions(beginning) for beginning in beginnings(name))
-        and not _found_otherwise(name, phrase.group(), hits)
+        and not _misspelt(name, hits)
     )
+
+
+def _in_other_words(before: str, phrase: str, after: str) -> bool:
+    """Whether a text may well speak of this without its name."""
+    numbered = _NUMBERED.match(after) or _NUMBERED.fullmatch(phrase.rpartition(" ")[2])
+    common = before.lower().endswith("the ") and " " not in phrase  # "the Handbook"
+    part = before[-1:].isalnum()  # of "2FA"
+    return bool(numbered or common or part or _ABBREVIATION.fullmatch(phrase))
 
 
 def _last_name(phrase: str, inside: set[str]) -> str:
@@ -60,12 +69,7 @@ def _last_name(phrase: str, inside: set[str]) -> str:
     return stems[-1] if stems[-1].isalpha() and len(stems[-1]) > 1 else ""
 
 
-def _found_otherwise(name: str, phrase: str, hits: Sequence[Hit]) -> bool:
-    """Whether the passages have a name that is nearly this one, or that it abbreviates."""
-    read = " ".join(hit.passage.clean for hit in hits)
-    if get_close_matches(name, set(terms(read)), n=1, cutoff=_ALIKE):
-        return True
-    if not (phrase.isupper() and len(phrase) <= _INITIALS):
-        return False
-    initials = ("".join(re.findall(r"\b[A-Z]", found)) for found in PHRASE.findall(read))
-    return any(phrase in letters for letters in initials)
+def _misspelt(name: str, hits: Sequence[Hit]) -> bool:
+    """Whether the passages have a name that is nearly this one."""
+    read = terms(" ".join(hit.passage.clean for hit in hits))
+    return bool(get_close_matches(name, set(read), n=1, cutoff=_ALIKE))
