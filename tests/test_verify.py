@@ -94,6 +94,8 @@ def test_what_a_claim_adds_to_its_question_may_be_little_of_it() -> None:
     found = judge(right, text, question=question)
     assert (found.reason, found.score) == ("", 0.5)
     assert judge(right, text).reason, "what nobody gave"
+    says = f"{right}, they say"
+    assert judge(says, text, question=f"They say what? {question}").reason, "nor who says so"
     assert judge(right.replace("Uncategorized", "Archive"), text, question=question).reason
     asked = "If a file is removed, is the corresponding photo uncategorized?"
     assert judge(f"Yes, {right[0].lower()}{right[1:]}", text, question=asked).reason
