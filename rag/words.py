@@ -34,9 +34,9 @@ _CJK_RUN = re.compile(rf"[{_CJK}]+")
 _APOSTROPHE = re.compile(r"['’].*$")
 _DOTTED = re.compile(r"\b(?:[^\W\d_]\.){2,}")  # U.S., e.g.
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_CODE = re.compile(
-    r"\b(?:[^\W\d_]+(?:\d+|-\d{1,3})|\d{1,2}(?![KMGT]B|[AP]M)[A-Z]{1,3})\b"  # bzip2, under-17, 2FA
-)
+# bzip2, under-17, 2FA; but 10GB, 5PM, 10KM and 5M are quantities.
+_UNIT = r"(?:[KMGT]B|[AP]M|K[MGW]|[CM]M|MW|[KMB])\b"
+_CODE = re.compile(rf"\b(?:[^\W\d_]+(?:\d+|-\d{{1,3}})|\d{{1,2}}(?!{_UNIT})[A-Z]{{1,3}})\b")
 _WITHOUT = re.compile(r"\bwithout (?:(?:an?|the|any) )?[^\W\d_]+(?:-[^\W\d_]+)*", re.IGNORECASE)
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 # "Rajendra K. Pachauri", "Dr. Oda": no sentence ends there.

@@ -63,7 +63,7 @@ _TIME_WORD = re.compile(
     r"|after|before|during|since|until|once)s?\b",
     re.IGNORECASE,
 )
-_WHEN = re.compile(r"\b(?:when|while) \w+", re.IGNORECASE)  # "when the bridge was closed"
+_WHEN = re.compile(r"\bwhen \w+", re.IGNORECASE)  # "when the bridge was closed"
 _NAME_OF = re.compile(r"\bwhat (?:is|was|are|were) the names? of\b", re.IGNORECASE)
 _NAME = re.compile(
     rf"{_ASKED}(?:(?:who|whose|whom)\b|(?:which|what) (?:city|country|countries|person|people"
