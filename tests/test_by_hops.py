@@ -21,7 +21,8 @@ from rag.verification.spans import Span
 QUESTION = "When was the company that bought Lund Dairy founded?"
 DESCRIPTION = "the company that bought Lund Dairy"
 DOCUMENTS = {
-    "dairy.txt": "Lund Dairy was sold. The company that bought Lund Dairy is Kestrel Foods.",
+    "dairy.txt": "Lund Dairy was sold. The company that bought Lund Dairy is Kestrel Foods. It was"
+    " not Owl Foods that came first.",
     "kestrel.txt": "Kestrel Foods makes cheese. Kestrel Foods was founded in 1931 in Malmo.",
     "owl.txt": "Owl Foods makes bread. Owl Foods was founded in 1950 in Oslo.",
 }

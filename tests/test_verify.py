@@ -92,7 +92,8 @@ def test_what_a_claim_adds_to_its_question_may_be_little_of_it() -> None:
     question = "If a file is removed, where does the corresponding photo of it end up?"
     right = "The corresponding photo ends up in Uncategorized if its file is removed"
     found = judge(right, text, question=question)
-    assert (found.reason, found.score) == ("", 0.5)
+    assert not found.reason
+    assert 0.5 <= found.score < 0.7
     assert judge(right, text).reason, "what nobody gave"
     says = f"{right}, they say"
     assert judge(says, text, question=f"They say what? {question}").reason, "nor who says so"

@@ -45,7 +45,7 @@ _BIAS = -4.0
 _WEIGHTS = (5.0, 4.0, -4.0)
 _GAIN = 0.12  # a further citation must cover so much more of the claim
 _OWN = 0.25  # and so much to stay beside one that holds alone, where it gives no name or figure
-_NEAR = 0.7  # of the threshold, where all that a claim adds to its question stands in the text
+_GIVEN = 0.3  # of a word that only the question gives, where all the others are the text's
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,8 @@ class Signals:
     """What is known of a claim and the texts cited for it.
 
     Attributes:
-        coverage: Share of the claim's terms, weighted by rarity, that the cited texts have.
+        coverage: Share of the claim's terms, weighted by rarity, that the cited texts have; those
+            that only the question gives count for a part where they have all others.
         cosine: Of the claim and the nearest cited text.
         foreign: Share of the claim's names that neither texts, titles nor question give.
         ungrounded: 1.0 where the claim denies something and no cited text does, or says what
@@ -194,7 +195,7 @@ def _judge(
     called, denies = names(claim), negated(claim, question)
     foreign = called - set(terms(text)) - set(terms(context))
     signals = Signals(
-        coverage=covered,
+        coverage=covered + _GIVEN * (1 - covered) * _adds_only(claim, question, text),
         cosine=cosine,
         foreign=len(foreign) / len(called) if called else 0.0,
         ungrounded=float(
@@ -215,8 +216,8 @@ def _judge(
         reason = f"nothing that was shown names {', '.join(sorted(unheard))}"
     if reason:
         return Support(tuple(cited), min(signals.score, threshold / 2), reason, signals)
-    if signals.score >= threshold or _adds_only(claim, question, text, signals.score, threshold):
-        return Support(tuple(cited), max(signals.score, threshold), "", signals)
+    if signals.score >= threshold:
+        return Support(tuple(cited), signals.score, "", signals)
     if foreign:
         reason = f"the cited text does not name {', '.join(sorted(foreign))}"
     else:
@@ -236,13 +237,13 @@ def _unheard(claim: str, question: str, spans: list[Span]) -> set[str]:
     return {name for name in names(claim) if name not in whole and not named({name}, known)}
 
 
-def _adds_only(claim: str, question: str, text: str, score: float, threshold: float) -> bool:
-    """Whether all that a claim adds to its question is the text's, of a score not far too low.
+def _adds_only(claim: str, question: str, text: str) -> bool:
+    """Whether all that a claim adds to its question is the text's.
 
     "The picture ends up in Uncategorized" has the question's words for "the photo is moved to".
     A yes adds what nobody can look up, and who says it is no matter of words.
     """
-    if score < _NEAR * threshold or tokens(claim)[0] in ("yes", "no") or _SAYS.search(claim):
+    if tokens(claim)[0] in ("yes", "no") or _SAYS.search(claim):
         return False
     added = set(terms(claim)) - set(terms(question))
     return bool(added) and added <= set(terms(text))
