@@ -136,6 +136,11 @@ class DocumentInfo:
         """Every path under which its text was found, the one that is cited first."""
         return (self.path, *self.also_in)
 
+    @property
+    def head(self) -> str:
+        """What it goes by: its title, author and path."""
+        return f"{self.title} {self.author} {self.path}"
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:

@@ -293,6 +293,12 @@ def named(names_: set[str], text: str, *, seats: bool = True) -> bool:
     return any(standing.get(name, name)[:_ALIKE] in there for name in names_)
 
 
+def nowhere(names_: set[str], text: str) -> set[str]:
+    """Those of some names that a text has in no form, not even as part of a longer word."""
+    whole = text.casefold()
+    return {name for name in names_ if name not in whole and not named({name}, text)}
+
+
 def beginnings(name: str) -> set[str]:
     """How the stems begin by which a text may name what has this stem."""
     standing = _standing_for(True)

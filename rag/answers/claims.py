@@ -195,7 +195,7 @@ class ClaimWriter:
         """Whether a cited document mentions, anywhere, whom a claim is to be about."""
         wanted = {begun for name in names(of, first=True) for begun in beginnings(name)}
         about = {span.document.id: span.document for span in cited}.values()
-        known = (f"{d.title} {d.author} {d.path} {self.store.text(d.id)}" for d in about)
+        known = (f"{document.head} {self.store.text(document.id)}" for document in about)
         return not wanted or any(begun in whole.casefold() for whole in known for begun in wanted)
 
     def _add_other_side(

@@ -63,7 +63,7 @@ def introduction(hit: Hit, at: int, store: Store) -> Sentence | None:
     sentences, document = hit.passage.sentences, hit.document.id
     text = store.text(document)
     start = sentences[at].start
-    if not _ENTRY.fullmatch(text, text.rfind("\n", 0, start) + 1, start):
+    if not _begins_entry(text, start):
         return None
     before = list(reversed(sentences[:at]))
     first = sentences[0].start
@@ -88,15 +88,19 @@ def listed(item: Evidence, hit: Hit, at: int, store: Store, *, known: set[int]) 
         return item
     entries: list[Sentence] = []
     for sentence in sentences[at + 1 :]:
-        line = text[text.rfind("\n", 0, sentence.start) + 1 : sentence.start]
         length = sum(len(entry.clean) for entry in entries) + len(sentence.clean)
-        if not _ENTRY.fullmatch(line) or length > _LISTED:
+        if not _begins_entry(text, sentence.start) or length > _LISTED:
             break
         entries.append(sentence)
     if not entries or known & {entry.start for entry in entries}:
         return item
     clean = f"{item.clean} {ROWS.join(entry.clean for entry in entries)}"
     return replace(item, end=entries[-1].end, clean=clean)
+
+
+def _begins_entry(text: str, at: int) -> bool:
+    """Whether an entry of a list begins at this offset, behind its mark."""
+    return bool(_ENTRY.fullmatch(text, text.rfind("\n", 0, at) + 1, at))
 
 
 def section(hit: Hit, shown: str, question: str, asked: Iterable[str]) -> str:

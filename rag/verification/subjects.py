@@ -13,6 +13,7 @@ from rag.words import (
     TITLES,
     named,
     names,
+    nowhere,
     open_quotation,
     passive,
     stem,
@@ -40,16 +41,15 @@ def unmentioned(claim: str, cited: list[Span], question: str) -> set[str]:
     """
     about, throughout = cited[0].document, cited[0].throughout
     same = (span.whole for span in cited if span.document.id == about.id)
-    known = " ".join((*same, about.title, about.author, *about.path.split("/")))
+    known = " ".join((*same, about.head))
     every = " ".join((question, *(f"{span.whole} {span.document.title}" for span in cited)))
-    whole = every.casefold()  # where a name may be part of a longer word
     asked, inside = names(question), names(claim)
     for phrase, called in _called(claim, known):
         if called & asked:
             # The text may have the long form that the question gives with it.
             if not (f"({phrase})" in question or called & throughout or named(called, known)):
                 return called
-        elif called & inside and not named(called, every) and not any(n in whole for n in called):
+        elif called & inside and nowhere(called, every) == called:
             return called
     # A government may go by its seat, but nothing happens there for that.
     places = (set(terms(place)) for place in _PLACE.findall(claim))

@@ -26,9 +26,9 @@ from rag.verification.spans import Span, around
 from rag.words import (
     denied,
     figures,
-    named,
     names,
     negated,
+    nowhere,
     numbers,
     terms,
     tokens,
@@ -227,14 +227,8 @@ def _judge(
 
 def _unheard(claim: str, question: str, spans: list[Span]) -> set[str]:
     """The names in a claim that stand nowhere: a model adds "Public License" to "Mozilla"."""
-    known = " ".join(
-        (
-            question,
-            *(f"{s.whole} {s.document.title} {s.document.author} {s.document.path}" for s in spans),
-        )
-    )
-    whole = known.casefold()  # where a name may be part of a longer word
-    return {name for name in names(claim) if name not in whole and not named({name}, known)}
+    known = (question, *(f"{span.whole} {span.document.head}" for span in spans))
+    return nowhere(names(claim), " ".join(known))
 
 
 def _adds_only(claim: str, question: str, text: str) -> bool:
