@@ -38,6 +38,8 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _UNIT = r"(?:[KMGT]B|[AP]M|K[MGW]|[CM]M|MW|[KMB])\b"
 _CODE = re.compile(rf"\b(?:[^\W\d_]+(?:\d+|-\d{{1,3}})|\d{{1,2}}(?!{_UNIT})[A-Z]{{1,3}})\b")
 _WITHOUT = re.compile(r"\bwithout (?:(?:an?|the|any) )?[^\W\d_]+(?:-[^\W\d_]+)*", re.IGNORECASE)
+# "It wasn't until 1958 that the plan was approved": then it was.
+_NOT_UNTIL = re.compile(r"(?:\bnot|n['’]t) until\b(?=[^.;?!]{1,200}\bthat\b)", re.IGNORECASE)
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 # "Rajendra K. Pachauri", "Dr. Oda": no sentence ends there.
 _NO_END = re.compile(
@@ -186,6 +188,7 @@ def denied(text: str) -> set[str]:
     """Stems of what a text says is not so: the content word after each "not"."""
     found: set[str] = set()
     waiting = False
+    text = _NOT_UNTIL.sub(" ", text)
     for word in tokens(text.replace("n't", " not").replace("n’t", " not")):
         if word in ("not", "never", "cannot"):
             waiting = True
@@ -198,11 +201,12 @@ def denied(text: str) -> set[str]:
 
 
 def negated(text: str, question: str = "") -> bool:
-    """Whether the text contains a word of negation; "no. 12" is none.
+    """Whether the text contains a word of negation; "no. 12" and "not until 1958" are none.
 
     Nor is "without a banner", where that is what a ``question`` asks about.
     """
     asked = question.lower()
+    text = _NOT_UNTIL.sub(" ", text)
     text = _WITHOUT.sub(lambda m: "" if m.group().lower() in asked else m.group(), text)
     text = _NUMERO.sub(" ", text.replace("’", "'"))
     return any(word in NEGATIONS for word in tokens(text)) or "n't" in text

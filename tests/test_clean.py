@@ -22,6 +22,8 @@ from rag.clean import clean, shown
         ("snake_case_name, 2 * 3 * 4 and `a_b*c*`", "snake_case_name, 2 * 3 * 4 and a_b*c*"),
         ("before ![a picture](x.png) after", "before after"),
         ("a<br/>b <em class='x'>c</em><!-- no\nd --> e < f > g", "ab c e < f > g"),
+        ('of malaria{: data-type="term" .x-y} and\n{:.no_toc}', "of malaria and"),
+        ("a map {:key 1} and a tuple {:ok, value}", "a map {:key 1} and a tuple {:ok, value}"),
         ("soft\u00adhyphen, zero\u200bwidth, \u202eturn\u202c\x07", "softhyphen, zerowidth, turn"),
         ("\ufeff torn \r\n\t apart\u00a0 here ", "torn apart here"),
     ],

@@ -149,6 +149,8 @@ def test_a_name_that_only_the_question_gives_is_not_what_the_text_is_about() -> 
     assert not judged("Default port of the PG (Postgres)?", main).reason, "it is spelled out"
     claim = "The default port in Lund, Postgres is 1500"
     assert not judged(question, replace(main, context="Lund measures a network.")).reason
+    claim = "In a URL the default port is 1500"
+    assert not judged("What is the default port in a URL?", main).reason
     claim = "The President says the default port is 1500"
     assert not judged("What is the default port, according to the President?", main).reason
 
@@ -309,6 +311,11 @@ def test_a_lead_can_be_cited_and_nothing_is_offered_twice() -> None:
         ("What is the name of the teacher?", "The teacher is a guru", True),
         ("What is the name of the teacher?", "The teacher is called the teacher", False),
         ("What is the name of the teacher?", "The teacher left early", False),
+        ("What phone number do I ring to reach Oda?", "Oda gets a code by phone", False),
+        ("What phone number do I ring to reach Oda?", "Ring 0800 123", True),
+        ("Which email address should we write to?", "Write to the support team", False),
+        ("Which email address should we write to?", "Write to help@oda.example", True),
+        ("Which email address must I sign in with?", "The one of your office", True),
         ("What will Blinken count on when competing?", "Innovation", True),
         ("Why was it closed?", "Because of cracks", True),
         ("How did Norway's envoy respond to Oda's plan?", "Oda pressed Norway's envoy", False),

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from rag.words import (
+    denied,
     figures,
     names,
     negated,
@@ -76,6 +77,10 @@ def test_negation() -> None:
     assert not negated("They noted nothingness")
     assert not negated("Ada Lind wrote Harbour Paper no. 12")
     assert negated("Harbour Paper no. 12 has no author")
+    until = "It wasn’t until Oda spoke in 1958 that the plan was approved"
+    assert not negated(until)
+    assert not denied(until)
+    assert negated("Do not pay until the invoice comes")
 
 
 def test_names_of_a_long_word_cost_linear_time() -> None:

@@ -75,6 +75,18 @@ _CALLED = re.compile(
     r"\b(?:(?:called|named|termed|dubbed|known as)(?: an?| the)?|(?:is|are|was|were) an?)"
     r" [\"“‘']?(?P<called>[^\W\d_]+)"
 )
+# What is dialled or written to has signs of its own; what one signs in with may be "your own".
+_TO = (
+    r"(?: (?:of|for)\b"
+    r"|[^.;?!]{1,60}\b(?:call|contact|dial|email|mail|phone|reach|ring|send|write)\b)"
+)
+_REACHED = tuple(
+    (re.compile(rf"\b(?:what|which) (?:[\w-]+ ){{0,2}}{thing}{_TO}", re.IGNORECASE), sign, kind)
+    for thing, sign, kind in (
+        (r"(?:(?:tele)?phone|fax|mobile|cell|hotline) numbers?", re.compile(r"\d{2}"), "number"),
+        (r"e-?mail address(?:es)?", re.compile(r"\S@\S"), "address"),
+    )
+)
 _REPLY = re.compile(
     r"\b(?:how|what) (?:did|does|do|has|have|had|will|would) (?P<one>[^?,]{2,80}?)"
     r" (?:respond|react|repl(?:y|ie)|answer|retaliate)(?:s|d|ed)?\b(?P<other>.*)",
@@ -89,11 +101,15 @@ def out_of_kind(question: str, claim: str) -> str:
 
     A question for a quantity is not answered without a number, one for a time not without a time,
     one for a measure ("How high?") not without any of them, one for a name not without a name,
-    beside those that the question itself gives; and how one replied to another is not answered by
+    beside those that the question itself gives, one for a telephone number or an e-mail address
+    not without one; and how one replied to another is not answered by
     what that other did.
     """
     if _of_the_other(question, claim):
         return "it says what the other did, and a reply to it was asked for"
+    for asks, sign, what in _REACHED:
+        if asks.search(question):
+            return "" if sign.search(claim) else f"it gives no {what}, and one was asked for"
     if _QUANTITY.search(question):
         # A date is none, but it may say how long something took.
         told = claim if _DURATION.search(question) else _DATE.sub(" ", claim)

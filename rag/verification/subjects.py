@@ -70,8 +70,14 @@ def spoken_of_throughout(text: str) -> frozenset[str]:
     return frozenset(stem_ for word in often for stem_ in terms(word))
 
 
+# Written in capitals, and as little a name as "link".
+_THINGS = frozenset(
+    "api cd cpu csv cv dvd faq gif gps html id jpeg pc pdf pin png ram sms tv url usb vat".split()
+)
+
+
 def _called(claim: str, known: str) -> Iterator[tuple[str, set[str]]]:
-    """The names of a claim and their stems, without titles ("the President").
+    """The names of a claim and their stems, without titles ("the President") and things ("a URL").
 
     "Belvidere, Illinois" is where Belvidere is, whoever says so: a name behind a known one is
     left out too.
@@ -80,7 +86,7 @@ def _called(claim: str, known: str) -> Iterator[tuple[str, set[str]]]:
     for match in PHRASE.finditer(claim):
         phrase, called = match.group(), names(match.group(), first=True)
         behind = claim[: match.start()].endswith(f"{before}, ")
-        if not (called <= TITLES or (behind and named(names(before, first=True), known))):
+        if not (called <= TITLES | _THINGS or (behind and named(names(before, first=True), known))):
             yield phrase, called
         before = phrase
 
