@@ -570,6 +570,8 @@ def test_a_text_of_another_time_must_say_the_rest(question: str, claim: str, fau
          ""),
         ("China sanctioned scholars, four entities, and four entities", "China sanctioned scholars"
          " and four entities.", "the same twice"),
+        ("China sanctioned four entities: politicians, scholars, four entities", "China sanctioned"
+         " politicians, scholars and four entities.", "the same twice"),
         ("China sanctioned ten scholars, four entities, and four banks", "China sanctioned ten"
          " scholars, four entities and four banks.", ""),
         ("You can take a client laptop outside of the UK", "Client laptops: you are not able to"

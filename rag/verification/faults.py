@@ -18,7 +18,6 @@ columns    a figure of a table stands in the column that is named with it
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 
 from rag.verification.columns import of_another_column
 from rag.verification.hops import repeated
@@ -96,9 +95,13 @@ _ITEM = re.compile(r"[,;:]\s*(?:and\s+|or\s+)?|\s+(?:and|or)\s+")
 
 
 def _lists_twice(claim: str) -> bool:
-    """Whether a small model has lost its thread: "scholars, four entities, and four entities"."""
+    """Whether a small model has lost its thread: "on four entities: scholars, four entities"."""
     items = [item.casefold() for item in _ITEM.split(claim)]
-    return any(one == next_ and " " in one for one, next_ in pairwise(items))
+    return any(
+        " " in item and f" {before}".endswith(f" {item}")
+        for n, item in enumerate(items)
+        for before in items[:n]
+    )
 
 
 def _welded(claim: str, cited: list[Span], question: str) -> bool:
