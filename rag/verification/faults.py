@@ -96,11 +96,10 @@ _ITEM = re.compile(r"[,;:]\s*(?:and\s+|or\s+)?|\s+(?:and|or)\s+")
 
 def _lists_twice(claim: str) -> bool:
     """Whether a small model has lost its thread: "on four entities: scholars, four entities"."""
-    items = [item.casefold() for item in _ITEM.split(claim)]
+    items = [item.casefold() for item in _ITEM.split(claim) if item]
     return any(
-        " " in item and f" {before}".endswith(f" {item}")
-        for n, item in enumerate(items)
-        for before in items[:n]
+        " " in item and (item == items[n - 1] or any(b.endswith(f" {item}") for b in items[:n]))
+        for n, item in enumerate(items[1:], 1)
     )
 
 
