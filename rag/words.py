@@ -39,7 +39,9 @@ _UNIT = r"(?:[KMGT]B|[AP]M|K[MGW]|[CM]M|MW|[KMB])\b"
 _CODE = re.compile(rf"\b(?:[^\W\d_]+(?:\d+|-\d{{1,3}})|\d{{1,2}}(?!{_UNIT})[A-Z]{{1,3}})\b")
 _WITHOUT = re.compile(r"\bwithout (?:(?:an?|the|any) )?[^\W\d_]+(?:-[^\W\d_]+)*", re.IGNORECASE)
 # "It wasn't until 1958 that the plan was approved": then it was.
-_NOT_UNTIL = re.compile(r"(?:\bnot|n['’]t) until\b(?=[^.;?!]{1,200}\bthat\b)", re.IGNORECASE)
+_NOT_UNTIL = re.compile(
+    r"\bit (?:was|is)(?: not|n['’]t) until\b(?=[^.;?!]{1,200}\bthat\b)", re.IGNORECASE
+)
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 # "Rajendra K. Pachauri", "Dr. Oda": no sentence ends there.
 _NO_END = re.compile(
@@ -201,7 +203,7 @@ def denied(text: str) -> set[str]:
 
 
 def negated(text: str, question: str = "") -> bool:
-    """Whether the text contains a word of negation; "no. 12" and "not until 1958" are none.
+    """Whether the text contains a word of negation; "no. 12" is none, nor is "it was not until".
 
     Nor is "without a banner", where that is what a ``question`` asks about.
     """

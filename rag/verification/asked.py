@@ -102,8 +102,7 @@ def out_of_kind(question: str, claim: str) -> str:
     A question for a quantity is not answered without a number, one for a time not without a time,
     one for a measure ("How high?") not without any of them, one for a name not without a name,
     beside those that the question itself gives, one for a telephone number or an e-mail address
-    not without one; and how one replied to another is not answered by
-    what that other did.
+    not without one; and how one replied to another is not answered by what that other did.
     """
     if _of_the_other(question, claim):
         return "it says what the other did, and a reply to it was asked for"
