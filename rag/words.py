@@ -203,9 +203,10 @@ def denied(text: str) -> set[str]:
 
 
 def negated(text: str, question: str = "") -> bool:
-    """Whether the text contains a word of negation; "no. 12" is none, nor is "it was not until".
+    """Whether the text contains a word of negation.
 
-    Nor is "without a banner", where that is what a ``question`` asks about.
+    "No. 12" is none, nor "it was not until May that", nor "without a banner" where that is what a
+    ``question`` asks about.
     """
     asked = question.lower()
     text = _NOT_UNTIL.sub(" ", text)
