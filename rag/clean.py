@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 # Of scripts that put spaces between words: within those, * and _ are no emphasis.
 _LETTER = r"[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
-_ATTRIBUTE = r"(?:[.#][\w-]{1,60}|[\w-]{1,60}=\"[^\"\n]{0,200}\")"  # of a class, or a key's
+_ATTRIBUTE = r"(?:[.#][\w-]{1,60}|[\w-]{1,60}=\"[^\"\n]{0,200}\")"  # .class, #id, key="value"
 # Each alternative says, by its group, what of the match stays visible. Every repeat is bounded
 # and no two alternatives inside one can match the same text: hostile input costs linear time.
 _MARKUP = re.compile(
@@ -27,7 +27,7 @@ _MARKUP = re.compile(
     r"|</?(?:br|b|i|em|strong|p|span|div|sup|sub|u)\b[^>\n]{0,200}>"
     r"|<!--[\s\S]{0,2000}?-->"
     r"|(?<=[^\S\n])\{#[\w:.-]{1,100}\}(?=[^\S\n]*(?:\n|\Z))"  # a heading's anchor: nothing
-    rf"|\{{:[^\S\n]?{_ATTRIBUTE}(?:[^\S\n]{_ATTRIBUTE}){{0,9}}[^\S\n]?\}}"  # kramdown's: nothing
+    rf"|\{{:[^\S\n]?{_ATTRIBUTE}(?:[^\S\n]{_ATTRIBUTE}){{0,9}}[^\S\n]?\}}"  # kramdown: nothing
 )
 
 _LINE_END = re.compile(r"\r\n|\r|\n")

@@ -38,6 +38,7 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _UNIT = r"(?:[KMGT]B|[AP]M|K[MGW]|[CM]M|MW|[KMB])\b"
 _CODE = re.compile(rf"\b(?:[^\W\d_]+(?:\d+|-\d{{1,3}})|\d{{1,2}}(?!{_UNIT})[A-Z]{{1,3}})\b")
 _WITHOUT = re.compile(r"\bwithout (?:(?:an?|the|any) )?[^\W\d_]+(?:-[^\W\d_]+)*", re.IGNORECASE)
+_CONTRACTED = re.compile(r"n['’]t")
 # "It wasn't until 1958 that the plan was approved": then it was.
 _NOT_UNTIL = re.compile(
     r"\bit (?:was|is)(?: not|n['’]t) until\b(?=[^.;?!]{1,200}\bthat\b)", re.IGNORECASE
@@ -190,8 +191,7 @@ def denied(text: str) -> set[str]:
     """Stems of what a text says is not so: the content word after each "not"."""
     found: set[str] = set()
     waiting = False
-    text = _NOT_UNTIL.sub(" ", text)
-    for word in tokens(text.replace("n't", " not").replace("n’t", " not")):
+    for word in tokens(_denials_apart(text)):
         if word in ("not", "never", "cannot"):
             waiting = True
         elif waiting and word in ("only", "just", "yet"):
@@ -209,10 +209,13 @@ def negated(text: str, question: str = "") -> bool:
     ``question`` asks about.
     """
     asked = question.lower()
-    text = _NOT_UNTIL.sub(" ", text)
     text = _WITHOUT.sub(lambda m: "" if m.group().lower() in asked else m.group(), text)
-    text = _NUMERO.sub(" ", text.replace("’", "'"))
-    return any(word in NEGATIONS for word in tokens(text)) or "n't" in text
+    return not NEGATIONS.isdisjoint(tokens(_NUMERO.sub(" ", _denials_apart(text))))
+
+
+def _denials_apart(text: str) -> str:
+    """A text with each "not" as a word of its own, but for those that deny nothing."""
+    return _CONTRACTED.sub(" not ", _NOT_UNTIL.sub(" ", text))
 
 
 # A capital, or where a government sits, stands for who governs: "Beijing wants new markets".
