@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from rag.answers.citing import claim_text, without_false_yes, without_given_time
+from rag.answers.citing import (
+    claim_text,
+    with_true_quotations,
+    without_false_yes,
+    without_given_time,
+)
 
 QUESTION = "Which anniversary with France was it at the summit of May 2024?"
 
@@ -45,3 +50,33 @@ def test_what_stood_over_a_sentence_is_no_part_of_a_claim() -> None:
     assert claim_text("Hooks › Small hooks: Two euros.", over=over) == "Two euros"
     assert claim_text("Ada LIND said: The quay was closed.", over=over).startswith("Ada LIND said")
     assert claim_text("Oda: The quay was closed.", over=over) == "Oda: The quay was closed"
+
+
+@pytest.mark.parametrize(
+    ("claim", "reads"),
+    [
+        ('She called it "a long pier"', 'She called it "a long pier"'),
+        ("She called it “A long\npier, built of stone.”", None),
+        ('She called it "a longer pier"', "She called it a longer pier"),
+        ('She called it "a pier" and "of stone"', 'She called it a pier and "of stone"'),
+        ('It is "a long … of stone"', 'It is "a long … of stone"'),
+        ('It is "a long ... of wood"', "It is a long ... of wood"),
+        ('It is "[a] long pier"', 'It is "[a] long pier"'),
+        # A quotation over several sentences, of which each is a claim.
+        ("She said: “A long pier", "She said: “A long pier”"),
+        ("Built of stone. ”", "“Built of stone.”"),
+        ('built of stone"', '"built of stone"'),
+        ('She said: "long pier', 'She said: "long pier"'),
+        ("Built of wood”", "Built of wood"),
+        # It may run from one cited text into the next.
+        ("It is “of stone. Nobody fishes there”", None),
+        ('The pier "17+1" opened', 'The pier "17+1" opened'),
+        ('A pipe of 12" leads there', None),
+        ('It is ""', "It is"),
+    ],
+)
+def test_quotation_marks_stand_only_around_words_of_the_text(claim: str, reads: str | None) -> None:
+    cited = ["“A long pier, built of stone.”", "Nobody fishes there.", "Its 17+1 lamps."]
+    reads = claim if reads is None else reads
+    assert with_true_quotations(claim, cited) == reads
+    assert with_true_quotations(reads, cited) == reads, "and once is enough"

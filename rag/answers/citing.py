@@ -71,7 +71,7 @@ def claim_text(sentence: str, *, over: Iterable[str] = ()) -> str:
     text = re.sub(r"^(?:[-*•]\s+|Answer:\s*)", "", " ".join(text.split()))
     for above in filter(None, over):
         text = text.removeprefix(f"{above}: ")
-    return text.rstrip(" .;")
+    return text.rstrip(" .;…")
 
 
 _YES = re.compile(r"^yes,?\s+(?=\S)", re.IGNORECASE)
@@ -102,3 +102,51 @@ def without_given_time(text: str, *, question: str, unknown: set[str]) -> str:
         return text
     kept = _WHEN.sub(lambda m: "" if numbers(m.group()) & unknown else m.group(), text)
     return kept if kept.strip() else text
+
+
+_MARK = re.compile(r"[\"“”]")
+_WORD = re.compile(r"[^\W_]+")
+
+
+def with_true_quotations(text: str, cited: Iterable[str]) -> str:
+    """A claim in which quotation marks stand only around words of the texts that it cites.
+
+    A quotation of several sentences is one claim each: what is open at its end is closed, what
+    is closed without having been opened is opened at its beginning.
+
+    Args:
+        text: The claim.
+        cited: Texts in the order in which they were found; a quotation may run from one into
+            the next.
+    """
+    marks = list(_MARK.finditer(text))
+    if not marks:
+        return text
+    known = f" {_words(' '.join(cited))} "
+    pieces: list[str] = []
+    at, opened = 0, ""
+    for mark in marks:
+        if mark[0] == '"' and not opened and text[: mark.start()][-1:].isdigit():
+            continue  # inches
+        piece = text[at : mark.start()]
+        closes = mark[0] == "”" or (mark[0] == '"' and (opened == '"' or not text[mark.end() :]))
+        if closes and not opened and not pieces:
+            pieces.append(_quotation("“" if mark[0] == "”" else '"', piece, known))
+        else:
+            pieces.append(_quotation(opened, piece, known) if opened else piece)
+        at, opened = mark.end(), "" if closes else mark[0]
+    rest = text[at:]
+    pieces.append(_quotation(opened, rest, known) if opened else rest)
+    return "".join(pieces).strip()
+
+
+def _quotation(mark: str, words: str, known: str) -> str:
+    """Words between marks, where the texts have them, in one piece between omissions."""
+    parts = [_words(part) for part in re.split(r"\[[^\]]*\]|…|\.\.\.", words)]
+    if all(f" {part} " in known for part in parts if part):
+        return f"{mark}{words.strip()}{'”' if mark == '“' else mark}" if any(parts) else ""
+    return words
+
+
+def _words(text: str) -> str:
+    return " ".join(_WORD.findall(text.casefold()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 
-from rag.answers.citing import Citations
+from rag.answers.citing import Citations, with_true_quotations
 from rag.records import Citation, Claim, Embedder, Evidence, Generator, Hit, Prompt, Stats
 from rag.storage.store import Store
 from rag.verification.spans import Span, spans_of
@@ -36,6 +36,8 @@ class Said:
 
     def add(self, text: str, spans: tuple[Span, ...], score: float) -> None:
         """A supported claim; one that was made before is not made again."""
+        over = [f"{span.section} {span.document.title}" for span in spans]
+        text = with_true_quotations(text, [*(span.clean for span in spans), *over])
         if text in (earlier.text for earlier in self.claims):
             return
         known = len(self.book.citations)
