@@ -73,6 +73,9 @@ def test_what_stood_over_a_sentence_is_no_part_of_a_claim() -> None:
         ('The pier "17+1" opened', 'The pier "17+1" opened'),
         ('A pipe of 12" leads there', None),
         ('It is ""', "It is"),
+        ("Er ist „of stone“, heißt es", None),
+        ("Er ist „of wood“, heißt es", "Er ist of wood, heißt es"),
+        ("Er ist „of stone", "Er ist „of stone“"),
     ],
 )
 def test_quotation_marks_stand_only_around_words_of_the_text(claim: str, reads: str | None) -> None:

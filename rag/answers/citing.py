@@ -104,8 +104,10 @@ def without_given_time(text: str, *, question: str, unknown: set[str]) -> str:
     return kept if kept.strip() else text
 
 
-_MARK = re.compile(r"[\"“”]")
+_CLOSING = {'"': '"', "“": "”", "„": "“”"}  # of each mark that opens, the usual one first
+_MARK = re.compile(r"[\"“”„]")
 _WORD = re.compile(r"[^\W_]+")
+_OMISSION = re.compile(r"\[[^\]]*\]|…|\.\.\.")
 
 
 def with_true_quotations(text: str, cited: Iterable[str]) -> str:
@@ -119,33 +121,29 @@ def with_true_quotations(text: str, cited: Iterable[str]) -> str:
         cited: Texts in the order in which they were found; a quotation may run from one into
             the next.
     """
-    marks = list(_MARK.finditer(text))
-    if not marks:
-        return text
     known = f" {_words(' '.join(cited))} "
     pieces: list[str] = []
     at, opened = 0, ""
-    for mark in marks:
-        if mark[0] == '"' and not opened and text[: mark.start()][-1:].isdigit():
+    for mark in _MARK.finditer(text):
+        sign, last = mark[0], mark.end() == len(text)
+        if sign == '"' and not opened and text[: mark.start()][-1:].isdigit():
             continue  # inches
         piece = text[at : mark.start()]
-        closes = mark[0] == "”" or (mark[0] == '"' and (opened == '"' or not text[mark.end() :]))
+        closes = sign in _CLOSING[opened] if opened else sign == "”" or (sign == '"' and last)
         if closes and not opened and not pieces:
-            pieces.append(_quotation("“" if mark[0] == "”" else '"', piece, known))
-        else:
-            pieces.append(_quotation(opened, piece, known) if opened else piece)
-        at, opened = mark.end(), "" if closes else mark[0]
-    rest = text[at:]
-    pieces.append(_quotation(opened, rest, known) if opened else rest)
+            opened = "“" if sign == "”" else sign
+        pieces.append(_quoted(piece, opened, sign if closes else "", known))
+        at, opened = mark.end(), "" if closes else sign
+    pieces.append(_quoted(text[at:], opened, "", known))
     return "".join(pieces).strip()
 
 
-def _quotation(mark: str, words: str, known: str) -> str:
-    """Words between marks, where the texts have them, in one piece between omissions."""
-    parts = [_words(part) for part in re.split(r"\[[^\]]*\]|…|\.\.\.", words)]
-    if all(f" {part} " in known for part in parts if part):
-        return f"{mark}{words.strip()}{'”' if mark == '“' else mark}" if any(parts) else ""
-    return words
+def _quoted(words: str, opens: str, closes: str, known: str) -> str:
+    """Words between their marks, if they have any and the texts have the words."""
+    parts = [part for part in map(_words, _OMISSION.split(words)) if part]
+    if not opens or not all(f" {part} " in known for part in parts):
+        return words
+    return f"{opens}{words.strip()}{closes or _CLOSING[opens][0]}" if parts else ""
 
 
 def _words(text: str) -> str:
