@@ -213,6 +213,19 @@ def test_labels_come_from_the_program_only(label: str, engine: Callable[..., Eng
     assert "7" not in re.sub(r"\d{2,}", "", answer.answer)
 
 
+def test_what_an_answer_quotes_is_in_its_sources(engine: Callable[..., Engine]) -> None:
+    def script(shown: list[str]) -> list[str]:
+        words = shown[0].rstrip(".").split()
+        swapped = " ".join([*words[2:4], *words[:2], *words[4:]])
+        return [f"“{' '.join(words)}", f"It is said that “{swapped}”"]
+
+    answer = engine(Scripted(script)).answer(QUESTION)
+    check_contract(answer)
+    true, false = (claim.text for claim in answer.claims)
+    assert true[0] + true[-1] == "“”", "closed"
+    assert not set("“”") & set(false)
+
+
 def test_a_later_part_goes_on_with_the_answer_to_those_before(
     engine: Callable[..., Engine],
 ) -> None:
