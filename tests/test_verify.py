@@ -10,7 +10,7 @@ from rag.backends.embed import HashEmbedder
 from rag.records import DocumentInfo, Evidence, Sentence
 from rag.verification.asked import of_another_time, of_another_year, out_of_kind
 from rag.verification.spans import Span, spans_of
-from rag.verification.subjects import spoken_of_throughout
+from rag.verification.subjects import spoken_of_throughout, stranger
 from rag.verification.verify import MAX_CITATIONS, Support, support
 
 DOCUMENT = DocumentInfo(1, "a.txt", "Notes", "", "")
@@ -556,6 +556,10 @@ def test_a_text_of_another_time_must_say_the_rest(question: str, claim: str, fau
         ("The young are carried for one to two years", "The young are carried; litters are of one"
          " or two young.", "counts no year"),
         ("The loan runs for two years", "The loan is a two-year one, and runs.", ""),
+        ("The EU sanctioned 10 Chinese officials", "China sanctioned 10 Europeans, the EU four"
+         " officials.", "counts 10 Europeans"),
+        ("China sanctioned 10 European officials", "China sanctioned 10 Europeans, officials.", ""),
+        ("Both met on 10 May", "Both met on 10 June, and in May.", "counts 10 June"),
         ("Profits fell by 20 percent", "Profits fell by 20%.", ""),
         ("It costs 4.5% a year", "It costs 4.5 per cent p.a.", ""),
         ("The United States emits a quarter of the carbon", "China emits a quarter of the carbon,"
@@ -613,3 +617,18 @@ def test_a_text_of_another_year_does_not_answer(
 ) -> None:
     span = Span(DOCUMENT, 0, len(text), text, context)
     assert (not of_another_year(question, (span,))) == fits
+
+
+def test_what_a_country_has_with_another_is_not_the_others_alone() -> None:
+    text = "The deficit in favour of Beijing had reached 396 billion."
+    span = Span(DOCUMENT, 0, len(text), text, context=f"European exports rose by 3%. {text}")
+    claim = "The EU's deficit with China had reached 396 billion"
+    assert not stranger(claim, [span], "How large was the EU's deficit?")
+    assert stranger(claim, [replace(span, context=text)], "How large was the EU's deficit?")
+    assert stranger("The EU had reached 396 billion", [span], "What had the EU reached?")
+
+
+def test_a_question_that_gives_a_country_is_not_answered_by_its_adjective() -> None:
+    question = "What is the name of China's envoy?"
+    assert "no name" in out_of_kind(question, "The Chinese envoy travels")
+    assert out_of_kind(question, "The Chinese envoy is Li") == ""

@@ -129,7 +129,8 @@ def out_of_kind(question: str, claim: str) -> str:
         new_names = {name for name in names(claim, first=True) if name not in initials}
         if _NAME_OF.search(question):
             new_names |= {t for m in _CALLED.finditer(claim) for t in terms(m["called"])}
-        return "" if new_names - set(terms(question)) else "it gives no name, and one was asked for"
+        new_names = {name for name in new_names if not named({name}, question, seats=False)}
+        return "" if new_names else "it gives no name, and one was asked for"
     return ""
 
 

@@ -45,6 +45,8 @@ def fault(claim: str, cited: list[Span], question: str, *, foreign: bool) -> str
         return "the text says so in spite of the reason that is given"
     if unit := _other_unit(claim, text):
         return f"the cited text counts no {unit}"
+    if counted := _other_counted(claim, text):
+        return f"the cited text counts {counted}"
     if _allows(claim, text):
         return "the cited text forbids, and allows nothing"
     if exchanged(claim, text, question):
@@ -200,6 +202,18 @@ def _other_unit(claim: str, text: str) -> str:
     return next(
         (unit for unit in units if not re.search(_ALSO_CALLED[unit], text, re.IGNORECASE)), ""
     )
+
+
+_OF_A_NAME = re.compile(r"(?<![\d.,])(?P<figure>\d[\d.,]*) (?P<name>[A-Z][a-z]\w+)")
+
+
+def _other_counted(claim: str, text: str) -> str:
+    """Whom or what a text counts with a figure that a claim has of others: "10 Europeans"."""
+    for of in _OF_A_NAME.finditer(claim):
+        there = [m for m in _OF_A_NAME.finditer(text) if m["figure"] == of["figure"]]
+        if there and not any(named(set(terms(of["name"])), m["name"]) for m in there):
+            return there[0].group()
+    return ""
 
 
 _MAY_NOT = re.compile(
