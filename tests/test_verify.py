@@ -559,6 +559,7 @@ def test_a_text_of_another_time_must_say_the_rest(question: str, claim: str, fau
         ("The EU sanctioned 10 Chinese officials", "China sanctioned 10 Europeans, the EU four"
          " officials.", "counts 10 Europeans"),
         ("China sanctioned 10 European officials", "China sanctioned 10 Europeans, officials.", ""),
+        ("In 2022 Macron met Xi", "In 2022 Xi met Macron.", ""),
         ("Both met on 10 May", "Both met on 10 June, and in May.", "counts 10 June"),
         ("Profits fell by 20 percent", "Profits fell by 20%.", ""),
         ("It costs 4.5% a year", "It costs 4.5 per cent p.a.", ""),

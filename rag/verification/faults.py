@@ -4,7 +4,7 @@ more       it says something that the question does not, most of it out of one t
 nothing twice
 reasons    a text that gives a reason speaks of what the claim explains by it, and does not say
 "although"
-units      what a figure counts, years or percent, the cited text counts too
+units      what a figure counts, years, percent or Europeans, the cited text counts too
 may        what the text only forbids the claim does not allow
 persons    "we" and "you" do in the claim what they do in the text
 described  whom the claim describes as its question does, the cited text names
@@ -23,7 +23,7 @@ from rag.verification.columns import of_another_column
 from rag.verification.hops import repeated
 from rag.verification.spans import Span, around
 from rag.verification.subjects import exchanged, misplaced, stranger, unmentioned
-from rag.words import named, negated, terms
+from rag.words import YEAR, named, negated, terms
 
 
 def fault(claim: str, cited: list[Span], question: str, *, foreign: bool) -> str:
@@ -204,7 +204,8 @@ def _other_unit(claim: str, text: str) -> str:
     )
 
 
-_OF_A_NAME = re.compile(r"(?<![\d.,])(?P<figure>\d[\d.,]*) (?P<name>[A-Z][a-z]\w+)")
+# Behind a year may stand anybody: "In 2022 Xi ...".
+_OF_A_NAME = re.compile(rf"(?<![\d.,])(?!{YEAR}\b)(?P<figure>\d[\d.,]*) (?P<name>[A-Z][a-z]\w+)")
 
 
 def _other_counted(claim: str, text: str) -> str:
