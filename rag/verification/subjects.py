@@ -235,7 +235,7 @@ def stranger(claim: str, cited: list[Span], question: str) -> set[str]:
     # A word that the claim writes small is no name: "Production of data: $20 an account".
     plain = set(terms(" ".join(re.findall(r"\b[^\W\d_A-Z][\w’'-]*", claim))))
     others = (names(told_of, first=True) & known) - plain
-    between = does.startswith(("'", "’")) and all(named({other}, claim) for other in others)
-    if between and named(of, main.context):
-        return set()  # "The deficit in favour of Beijing" is "the EU's deficit with China"
+    if does.startswith(("'", "’")) and named(of, main.context):
+        # "The deficit in favour of Beijing" is "the EU's deficit with China".
+        others = {other for other in others if not named({other}, claim)}
     return of if others else set()
