@@ -34,6 +34,10 @@ _CJK_RUN = re.compile(rf"[{_CJK}]+")
 _APOSTROPHE = re.compile(r"['’].*$")
 _DOTTED = re.compile(r"\b(?:[^\W\d_]\.){2,}")  # U.S., e.g.
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_FRACTIONS = {"¼": ".25", "½": ".5", "¾": ".75"}
+_FRACTION = re.compile(r"(?<=\d)[¼½¾]")
+_RAISED = re.compile(r"(?<=\d)[⁰¹²³⁴-⁹]+")
+_NARROW = re.compile(r"(?<=\d)[\u00a0\u2009\u202f](?=\d{3}(?!\d))")  # 2 257 in one piece
 # bzip2, under-17, 2FA; but 10GB, 5PM, 10KM and 5M are quantities.
 _UNIT = r"(?:[KMGT]B|[AP]M|K[MGW]|[CM]M|MW|[KMB])\b"
 _CODE = re.compile(rf"\b(?:[^\W\d_]+(?:\d+|-\d{{1,3}})|\d{{1,2}}(?!{_UNIT})[A-Z]{{1,3}})\b")
@@ -123,8 +127,12 @@ def terms(text: str) -> list[str]:
 
 
 def numbers(text: str) -> set[str]:
-    """The numbers in a text in one spelling: ``2,257`` and ``2257`` agree, ``seven`` is ``7``."""
-    text = unicodedata.normalize("NFKC", text)
+    """The numbers in a text in one spelling: ``2,257`` and ``2257`` agree, ``seven`` is ``7``.
+
+    ``2½`` is ``2.5``, and what is raised behind a number is a note or a power, not part of it.
+    """
+    text = _RAISED.sub(" ", _FRACTION.sub(lambda match: _FRACTIONS[match.group()], text))
+    text = unicodedata.normalize("NFKC", _NARROW.sub("", text))
     found = set()
     for match in _NUMBER.finditer(text):
         raw = match.group()
@@ -194,9 +202,9 @@ def denied(text: str) -> set[str]:
     for word in tokens(_denials_apart(text)):
         if word in ("not", "never", "cannot"):
             waiting = True
-        elif waiting and word in ("only", "just", "yet"):
+        elif waiting and word in ("only", "just", "yet", "necessarily", "fully", "entirely"):
             waiting = False
-        elif waiting and word not in STOPWORDS:
+        elif waiting and word not in STOPWORDS and not _ADVERB.fullmatch(word):
             found.add(stem(word))
             waiting = False
     return found
@@ -215,7 +223,24 @@ def negated(text: str, question: str = "") -> bool:
 
 def _denials_apart(text: str) -> str:
     """A text with each "not" as a word of its own, but for those that deny nothing."""
-    return _CONTRACTED.sub(" not ", _NOT_UNTIL.sub(" ", text))
+    return _LEFT_UNDONE.sub(" not ", _CONTRACTED.sub(" not ", _NOT_UNTIL.sub(" ", text)))
+
+
+_ADVERB = re.compile(r"\w{3,}ly")  # "did not formally ratify"
+_LEFT_UNDONE = re.compile(
+    r"\b(?:refus|fail|declin)(?:e|es|ed|s|ing)? to\b|\bno longer\b", re.IGNORECASE
+)
+_NOBODY = re.compile(r"(?:None of|Neither|Nobody|No one|No)\b(?! ?\.)")
+_BUT_SOME = re.compile(
+    r"\b(?:but|except|other|others|than|only|until|unless|without|doubt|matter|wonder|longer|sooner"
+    r"|not|cannot|never)\b|n['’]t\b",
+    re.IGNORECASE,
+)
+
+
+def nobody_did(text: str) -> bool:
+    """Whether a sentence says that nobody did something: "Neither France nor Germany signed"."""
+    return bool(_NOBODY.match(text)) and not _BUT_SOME.search(text)
 
 
 # A capital, or where a government sits, stands for who governs: "Beijing wants new markets".

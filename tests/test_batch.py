@@ -173,6 +173,25 @@ def test_a_retry_goes_on_where_it_was_killed(shared_index: Path, tmp_path: Path)
     assert [row["question"] for row in rows(out)] == [*TEXTS[:3], TEXTS[1]]
 
 
+def test_what_failed_again_before_a_kill_is_asked_once_more(
+    shared_index: Path, tmp_path: Path
+) -> None:
+    file, out, again = tmp_path / "q.jsonl", tmp_path / "out", tmp_path / "out.retry"
+    file.write_text("\n".join(["{}"] * 3))
+    batch(shared_index, file, out)
+    failed = json.loads(out.read_bytes().splitlines()[0])
+    file.write_text("\n".join(json.dumps({"question": text}) for text in TEXTS[:3]))
+    batch(shared_index, file, tmp_path / "all")
+    good = [json.loads(line) for line in (tmp_path / "all").read_bytes().splitlines()]
+    error = {**good[0], "status": "error", "error": failed["error"]}
+    again.write_text("".join(f"{json.dumps(row)}\n" for row in (error, good[1])))
+    retried = json.loads(batch(shared_index, file, out, "--json", "--retry-errors").stdout)
+    assert (retried["failed"], [row["status"] for row in rows(out)]) == (
+        0, [row["status"] for row in good]
+    )  # fmt: skip
+    assert not again.exists()
+
+
 def test_a_name_that_promises_a_table_is_pointed_out(
     shared_index: Path, asked: Path, tmp_path: Path
 ) -> None:

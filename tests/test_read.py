@@ -230,6 +230,29 @@ def test_encodings(tmp_path: Path) -> None:
     assert (LATIN * 5).encode(found[1]) == (LATIN * 5).encode("latin-1")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The fee is £5 a day – “no refunds” – at the café, says the mayor’s office." * 3,
+        "El año pasado el ministro vino a la ciudad con la señora Núñez y habló de todo." * 3,
+        "The maintenance contract was priced at €40 million in 2021, the report says.",
+    ],
+)
+def test_a_few_signs_of_windows_are_what_they_look_like_there(text: str) -> None:
+    padded = f"{text} {'plain words behind it. ' * 8}"
+    assert decode(padded.encode("cp1252")) == (padded, "cp1252")
+
+
+def test_other_alphabets_are_left_to_the_detector() -> None:
+    for text, encoding in (
+        ("Парламент отказался ратифицировать соглашение в прошлом году.", "cp1251"),
+        ("Zażółć gęślą jaźń, powiedział minister w środę późno w nocy.", "cp1250"),
+    ):
+        found = decode((text * 5).encode(encoding))
+        assert not isinstance(found, str)
+        assert found[1] != "cp1252"
+
+
 def test_line_ends_are_kept(tmp_path: Path) -> None:
     document = read_bytes(tmp_path, b"one\r\ntwo\rthree\n")
     assert isinstance(document, Document)

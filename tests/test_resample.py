@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import binom, bootstrap
+from scipy.stats import binom, binomtest, bootstrap
 
 from rag.evaluation.resample import (
     Estimate,
@@ -24,6 +24,15 @@ def test_the_interval_of_a_share_is_the_binomial_one() -> None:
     assert found.low == pytest.approx(binom.ppf(0.025, 100, 0.3) / 100, abs=0.011)
     assert found.high == pytest.approx(binom.ppf(0.975, 100, 0.3) / 100, abs=0.011)
     assert found == ratio([(0.0, 1.0)] * 70 + [(1.0, 1.0)] * 30), "the order does not matter"
+
+
+def test_where_all_agree_the_interval_is_wilsons() -> None:
+    all_right = ratio([(1.0, 1.0)] * 14)
+    assert (all_right.value, all_right.high) == (1.0, 1.0)
+    assert all_right.low == pytest.approx(binomtest(14, 14).proportion_ci(method="wilson").low)
+    none = ratio([(0.0, 2.0)] * 14)  # two claims each: fourteen trials, not 28
+    assert (none.value, none.low, none.n) == (0.0, 0.0, 28)
+    assert none.high == pytest.approx(binomtest(0, 14).proportion_ci(method="wilson").high)
 
 
 @pytest.mark.parametrize("distinct", [10, 500], ids=["multinomial", "indices"])

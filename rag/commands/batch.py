@@ -79,11 +79,14 @@ def run_batch(
         run = _Run(settings, open_engine, progress, done=kept, total=len(questions))
         try:
             statuses = found.statuses + run.fill(files.answers, questions, found)
-            if again:
+            while again:
                 failed = [questions[at] for at in again]
-                run.fill(files.again, failed, run.resumed(scan_again(files.again, failed)))
+                earlier = scan_again(files.again, failed)
+                run.fill(files.again, failed, run.resumed(earlier))
                 put_in_place(files, again)
                 statuses = scan(files.answers, questions).statuses
+                # What failed again in a run that was cut short is asked by this one, too.
+                again = tuple(again[at] for at in earlier.errors)
         except KeyboardInterrupt:
             _show(files, form)
             raise
@@ -140,8 +143,8 @@ class _Run:
         self._engine: Engine | None = None
 
     def resumed(self, found: Found) -> Found:
-        """Count rows that an earlier run left, beside those of ``done``."""
-        self._done += found.count
+        """Count the rows with an answer that an earlier run left, beside those of ``done``."""
+        self._done += found.count - len(found.errors)
         return found
 
     def fill(self, file: Path, questions: Sequence[Question], found: Found) -> Counter[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 MARKS = (  # byte order marks, the longer first
@@ -46,6 +47,9 @@ def _declared(data: bytes, encoding: str) -> tuple[str, str] | None:
 def _detect(data: bytes) -> tuple[str, str] | str:
     if b"\x00" in data[:8192]:
         return "binary, not text"
+    western = _western(data)
+    if western is not None:
+        return "binary, not text" if _binary(western) else (western, "cp1252")
     from charset_normalizer import from_bytes
 
     best = from_bytes(data[:200_000], threshold=0.2).best()
@@ -56,6 +60,28 @@ def _detect(data: bytes) -> tuple[str, str] | str:
     except (UnicodeDecodeError, LookupError):
         return f"looked like {best.encoding} but is not"
     return "binary, not text" if _binary(text) else (text, best.encoding)
+
+
+_FEW = 0.05  # of the bytes; more are another alphabet, or a language that a detector knows
+_SIGNS = frozenset("€£§©®™°±·•…–—‘’“”„‚«»\xa0")
+_ACCENTED = r"[À-ÖØ-ïñ-öø-üŒœŠšŽžŸÿ]"  # not ð ý þ: more often Turkish g, i, s
+_WORDS = re.compile(rf"(?<![^\W\d_])[¿¡]|{_ACCENTED}")
+_MIDST = re.compile(r"[a-zß-ÿ][À-ÖØ-ÞŒŠŽŸ]")  # "mayorÕs": no capital stands there
+
+
+def _western(data: bytes) -> str | None:
+    """The text where it is plain Latin letters with a few Windows quotes, signs and accents.
+
+    A detector reads those few bytes as any code page that has letters there: "£5" as "Ż5".
+    """
+    if sum(byte >= 0x80 for byte in data) > _FEW * len(data):
+        return None
+    try:
+        text = data.decode("cp1252")
+    except UnicodeDecodeError:
+        return None
+    rest = {c for c in _WORDS.sub("", text) if not c.isascii()} - _SIGNS
+    return None if rest or _MIDST.search(text) else text
 
 
 def _binary(text: str) -> bool:

@@ -90,7 +90,11 @@ def token_f1(said: str, reference: str) -> float:
 
 
 def _squad_words(text: str) -> list[str]:
-    lowered = "".join(c for c in text.lower() if c not in string.punctuation)
+    lowered = "".join(
+        c
+        for c in text.lower()
+        if c not in string.punctuation and not unicodedata.category(c).startswith("P")
+    )
     return _ARTICLES.sub(" ", lowered).split()
 
 

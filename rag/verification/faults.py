@@ -4,7 +4,7 @@ more       it says something that the question does not, most of it out of one t
 nothing twice
 reasons    a text that gives a reason speaks of what the claim explains by it, and does not say
 "although"
-units      what a figure counts, years, percent or Europeans, the cited text counts too
+figures    what a figure is of, years, millions or Europeans, it is in the cited text too
 may        what the text only forbids the claim does not allow
 persons    "we" and "you" do in the claim what they do in the text
 described  whom the claim describes as its question does, the cited text names
@@ -20,10 +20,11 @@ from __future__ import annotations
 import re
 
 from rag.verification.columns import of_another_column
+from rag.verification.figures import misread
 from rag.verification.hops import repeated
 from rag.verification.spans import Span, around
 from rag.verification.subjects import exchanged, misplaced, stranger, unmentioned
-from rag.words import YEAR, named, negated, terms
+from rag.words import named, negated, terms
 
 
 def fault(claim: str, cited: list[Span], question: str, *, foreign: bool) -> str:
@@ -43,10 +44,8 @@ def fault(claim: str, cited: list[Span], question: str, *, foreign: bool) -> str
         return "the text that gives the reason does not speak of what it explains"
     if _conceded(claim, text := " ".join(span.clean for span in cited)):
         return "the text says so in spite of the reason that is given"
-    if unit := _other_unit(claim, text):
-        return f"the cited text counts no {unit}"
-    if counted := _other_counted(claim, text):
-        return f"the cited text counts {counted}"
+    if other_quantity := misread(claim, text):
+        return other_quantity
     if _allows(claim, text):
         return "the cited text forbids, and allows nothing"
     if exchanged(claim, text, question):
@@ -179,42 +178,6 @@ def _conceded(claim: str, text: str) -> bool:
         return len(why.intersection(words)) >= _EXPLAINED * len(why)
 
     return bool(why) and any(told(terms(what)) for what in granted) and not told(beside)
-
-
-_COUNTED = re.compile(
-    r"(?:\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|dozen|hundred|thousand))"
-    r"[ -](?P<unit>year|month|week|day|hour|minute|percent|per cent|kilomet(?:re|er)|mile)s?\b"
-    r"|\d ?(?P<sign>%)",
-    re.IGNORECASE,
-)
-_ALSO_CALLED = {
-    "year": r"year|annu|\bp\.a\.|decade|centur|\byrs?\b|\d ?y\b", "month": r"month|\d ?mo\b",
-    "week": r"week|fortnight|\d ?w\b", "day": r"day|daily|\d ?d\b", "hour": r"hour|hr|\d ?h\b",
-    "minute": r"min|\d ?m\b", "mile": r"\bmi(?:le|\b)",
-    **dict.fromkeys(("percent", "per cent", "%"), "%|per ?cent|pct"),
-    **dict.fromkeys(("kilometre", "kilometer"), r"km\b|kilo"),
-}  # fmt: skip
-
-
-def _other_unit(claim: str, text: str) -> str:
-    """The unit that a claim counts in and its text never does: "one to two years" of young."""
-    units = ((m["unit"] or m["sign"]).lower() for m in _COUNTED.finditer(claim))
-    return next(
-        (unit for unit in units if not re.search(_ALSO_CALLED[unit], text, re.IGNORECASE)), ""
-    )
-
-
-# Behind a year may stand anybody: "In 2022 Xi ...".
-_OF_A_NAME = re.compile(rf"(?<![\d.,])(?!{YEAR}\b)(?P<figure>\d[\d.,]*) (?P<name>[A-Z][a-z]\w+)")
-
-
-def _other_counted(claim: str, text: str) -> str:
-    """Whom or what a text counts with a figure that a claim has of others: "10 Europeans"."""
-    for of in _OF_A_NAME.finditer(claim):
-        there = [m for m in _OF_A_NAME.finditer(text) if m["figure"] == of["figure"]]
-        if there and not any(named(set(terms(of["name"])), m["name"]) for m in there):
-            return there[0].group()
-    return ""
 
 
 _MAY_NOT = re.compile(

@@ -28,6 +28,7 @@ from rag.words import (
     figures,
     names,
     negated,
+    nobody_did,
     nowhere,
     numbers,
     terms,
@@ -200,7 +201,8 @@ def _judge(
         foreign=len(foreign) / len(called) if called else 0.0,
         ungrounded=float(
             (denies and not negated(text))
-            or (not denies and bool(denied(text) & set(terms(claim))))
+            # "without approval" in both is no denial of the claim's own
+            or (not negated(claim, f"{question} {text}") and _says_denied(claim, cited))
         ),
     )
     # A figure from another text than the one that says the rest is another thing's figure.
@@ -223,6 +225,21 @@ def _judge(
     else:
         reason = "too little of it stands in any text"
     return Support(tuple(cited), signals.score, reason, signals)
+
+
+def _says_denied(claim: str, cited: list[Span]) -> bool:
+    """Whether a claim, which denies nothing, says what a cited text says is not so."""
+    said = set(terms(claim))
+    for span in cited:
+        about = set(terms(span.clean))
+        if denied(span.clean) & said:
+            return True
+        if nobody_did(span.clean) and len(about & said) >= _NOBODYS * len(said):
+            return True
+    return False
+
+
+_NOBODYS = 0.6  # share of a claim that is of the sentence that says that nobody did it
 
 
 def _unheard(claim: str, question: str, spans: list[Span]) -> set[str]:

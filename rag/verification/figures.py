@@ -1,0 +1,131 @@
+"""What a figure is of: a claim that has a text's digits may still have another quantity.
+
+unit       years, percent or degrees: what a claim counts, its text counts too
+counted    "10 officials" of "10 Europeans"
+beside     million for billion, euros for dollars, "at least" for "at most", a rise for a fall
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from rag.words import YEAR, named, terms
+
+
+def misread(claim: str, text: str) -> str:
+    """The first fault in what a claim says that a figure is of, or "".
+
+    Args:
+        claim: One sentence.
+        text: What it cites.
+    """
+    if unit := _other_unit(claim, text):
+        return f"the cited text counts no {unit}"
+    if counted := _other_counted(claim, text):
+        return f"the cited text counts {counted}"
+    if beside := _other_beside(claim, text):
+        return f"the cited text has {beside}"
+    return ""
+
+
+_COUNTED = re.compile(
+    r"(?:\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|dozen|hundred|thousand))"
+    r"[ -](?P<unit>year|month|week|day|hour|minute|percent|per cent|kilomet(?:re|er)|mile)s?\b"
+    r"(?! points?\b)|\d ?(?P<sign>%)",
+    re.IGNORECASE,
+)
+_ALSO_CALLED = {
+    "year": r"year|\b(?:bi|semi)?annu|\bp\.a\.|decade|centur|\byrs?\b|\d ?y\b",
+    "month": r"\bmonth|\d ?mo\b",
+    "week": r"week|fortnight|\d ?w\b",
+    "day": r"\b(?:week|work)?days?\b|\bdaily|\d ?d\b",
+    "hour": r"\bhour|\bhrs?\b|\d ?h(?:rs?)?\b", "minute": r"\bmin(?:ute|s?\b)|\d ?m(?:ins?)?\b",
+    "mile": r"\bmi(?:le|\b)|\d ?mi\b",
+    **dict.fromkeys(("percent", "per cent", "%"), r"%|per ?cent(?!age points?)|pct"),
+    **dict.fromkeys(("kilometre", "kilometer"), r"km\b|\bkilo"),
+}  # fmt: skip
+
+
+def _other_unit(claim: str, text: str) -> str:
+    """The unit that a claim counts in and its text never does: "one to two years" of young."""
+    units = ((m["unit"] or m["sign"]).lower() for m in _COUNTED.finditer(claim))
+    return next(
+        (unit for unit in units if not re.search(_ALSO_CALLED[unit], text, re.IGNORECASE)), ""
+    )
+
+
+# Behind a year may stand anybody: "In 2022 Xi ...".
+_OF_A_NAME = re.compile(rf"(?<![\d.,])(?!{YEAR}\b)(?P<figure>\d[\d.,]*) (?P<name>[A-Z][a-z]\w+)")
+
+
+def _other_counted(claim: str, text: str) -> str:
+    """Whom or what a text counts with a figure that a claim has of others: "10 Europeans"."""
+    for of in _OF_A_NAME.finditer(claim):
+        there = [m for m in _OF_A_NAME.finditer(text) if m["figure"] == of["figure"]]
+        if there and not any(named(set(terms(of["name"])), m["name"]) for m in there):
+            return there[0].group()
+    return ""
+
+
+_FIGURE = re.compile(r"(?<![\w.,])(?P<sign>[$€£¥])? ?(?P<figure>\d+(?:[.,]\d+)*)")
+_SCALE = {
+    "thousand": "thousand", "million": "million", "mn": "million", "m": "million",
+    "billion": "billion", "bn": "billion", "b": "billion", "trillion": "trillion", "tn": "trillion",
+}  # fmt: skip
+_SCALES = re.compile(r"[ -]?(thousand|million|billion|trillion|[mbt]n|[mb])\b", re.IGNORECASE)
+_CURRENCY = {"$": "dollar", "€": "euro", "£": "pound", "¥": "yen"}
+_MONEY = re.compile(
+    r"(?:[ -]?(?:thousand|million|billion|trillion|[mbt]n|[mb])\b)?[ -]?(?:US )?"
+    r"(dollar|euro|pound|yuan|yen|rouble|ruble|franc)s?\b",
+    re.IGNORECASE,
+)
+_BOUNDS = (
+    ("at least", re.compile(r"\b(?:at least|no less than|not less than|no fewer than|(?<!no )"
+                            r"(?<!not )more than|a minimum of)\s*$", re.IGNORECASE)),
+    ("at most", re.compile(r"\b(?:at most|no more than|not more than|up to|(?<!no )(?<!not )"
+                           r"(?:less|fewer) than|a maximum of)\s*$", re.IGNORECASE)),
+)  # fmt: skip
+_BY = r"\b[^\d.,;:]{0,20}\bby (?:about |around |nearly |almost |some |over )?[$€£¥]?\s*$"
+_UP = r"\b(?:rise[sn]?|rose|rising|grew|grow[ns]?|increase[ds]?|up)"
+_DOWN = (
+    r"\b(?:fall(?:en|s)?|fell|shr[au]nk|shrinks?|decrease[ds]?|declined?s?|dropp?(?:ed|s)?|down)"
+)
+_MOVES = (
+    ("a rise", re.compile(_UP + _BY, re.IGNORECASE)),
+    ("a fall", re.compile(_DOWN + _BY, re.IGNORECASE)),
+)
+_BEFORE = 40  # characters before a figure in which what it is of may be said
+
+
+def _other_beside(claim: str, text: str) -> str:
+    """What stands beside a figure of the text where a claim has something else beside it.
+
+    Only what both say counts: a claim may leave out "million", and a text "dollars".
+    """
+    there = list(_beside(text))
+    for figure, said in _beside(claim):
+        same = [beside for other, beside in there if other == figure]
+        for kind, value in said.items():
+            values = [beside[kind] for beside in same if kind in beside]
+            if values and len(values) == len(same) and value not in values:
+                return f"{figure} with {values[0]}"
+    return ""
+
+
+def _beside(text: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Each figure with what is said right beside it: scale, money, bound, move."""
+    for match in _FIGURE.finditer(text):
+        before, behind = text[max(0, match.start() - _BEFORE) : match.start()], text[match.end() :]
+        found: dict[str, str] = {}
+        if scale := _SCALES.match(behind):
+            found["scale"] = _SCALE[scale[1].lower()]
+        if match["sign"]:
+            found["money"] = _CURRENCY[match["sign"]]
+        elif money := _MONEY.match(behind):
+            found["money"] = money[1].lower()
+        for kind, pairs in (("bound", _BOUNDS), ("move", _MOVES)):
+            for value, pattern in pairs:
+                if pattern.search(before):
+                    found[kind] = value
+        yield match["figure"].replace(",", ""), found
