@@ -19,7 +19,7 @@ _ATTRIBUTE = r"(?:[.#][\w-]{1,60}|[\w-]{1,60}=\"[^\"\n]{0,200}\")"  # .class, #i
 _MARKUP = re.compile(
     r"!\[[^\]\n]{0,500}\]\([^)\n]{0,2000}\)"  # image: nothing
     r"|\[(?P<link>(?:[^\[\]\n\\]|\\.){0,500})\]\([^)\n]{0,2000}\)"  # link: its text
-    r"|(?P<note>\[\^?\d{1,3}\])"  # footnote mark: nothing
+    r"|(?P<note>\[\^?[1-9]\d{0,2}\])"  # footnote mark, never [0]: nothing
     r"|\\(?P<escaped>[!-/:-@\[-`{-~])"  # escaped punctuation: the punctuation
     rf"|(?<!{_LETTER})(?P<em>\*{{1,3}}|_{{1,3}})(?=\S)(?P<inner>[^*_\n]{{1,500}}?)(?<=\S)(?P=em)"
     rf"(?!{_LETTER})"

@@ -70,3 +70,10 @@ def test_escapes_within_brackets_cost_linear_time() -> None:
     start = time.process_time()
     assert shown("[" + "\\'" * 10_000 + "]") == "[" + "'" * 10_000 + "]"
     assert time.process_time() - start < 1.0
+
+
+def test_an_index_of_nought_is_no_footnote() -> None:
+    assert shown("The name of the script is argv[0], not argv.") == (
+        "The name of the script is argv[0], not argv."
+    )
+    assert shown("It ended in 1990.[12] Then") == "It ended in 1990. Then"

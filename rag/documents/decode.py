@@ -64,8 +64,8 @@ def _detect(data: bytes) -> tuple[str, str] | str:
 
 _FEW = 0.05  # of the bytes; more are another alphabet, or a language that a detector knows
 _SIGNS = frozenset("€£§©®™°±·•…–—‘’“”„‚«»\xa0")
-_ACCENTED = r"[À-ÖØ-ïñ-öø-üŒœŠšŽžŸÿ]"  # not ð ý þ: more often Turkish g, i, s
-_WORDS = re.compile(rf"(?<![^\W\d_])[¿¡]|{_ACCENTED}")
+_ACCENTED = r"[À-ÖØ-ïñ-öø-üÿŒœŠšŽžŸ]"  # not ð ý þ: more often Turkish g, i, s
+_LATIN = re.compile(rf"(?<![^\W\d_])[¿¡]|{_ACCENTED}")
 _MIDST = re.compile(r"[a-zß-ÿ][À-ÖØ-ÞŒŠŽŸ]")  # "mayorÕs": no capital stands there
 
 
@@ -80,7 +80,7 @@ def _western(data: bytes) -> str | None:
         text = data.decode("cp1252")
     except UnicodeDecodeError:
         return None
-    rest = {c for c in _WORDS.sub("", text) if not c.isascii()} - _SIGNS
+    rest = {c for c in _LATIN.sub("", text) if not c.isascii()} - _SIGNS
     return None if rest or _MIDST.search(text) else text
 
 

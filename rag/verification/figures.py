@@ -99,7 +99,7 @@ _BEFORE = 40  # characters before a figure in which what it is of may be said
 
 
 def _other_beside(claim: str, text: str) -> str:
-    """What stands beside a figure of the text where a claim has something else beside it.
+    """What the text says beside a figure where a claim has something else beside it.
 
     Only what both say counts: a claim may leave out "million", and a text "dollars".
     """
@@ -109,7 +109,7 @@ def _other_beside(claim: str, text: str) -> str:
         for kind, value in said.items():
             values = [beside[kind] for beside in same if kind in beside]
             if values and len(values) == len(same) and value not in values:
-                return f"{figure} with {values[0]}"
+                return f"“{values[0]}” beside {figure}"
     return ""
 
 
