@@ -33,7 +33,8 @@ _COMMA = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")  # 2,257
 _CJK_RUN = re.compile(rf"[{_CJK}]+")
 _APOSTROPHE = re.compile(r"['’].*$")
 _DOTTED = re.compile(r"\b(?:[^\W\d_]\.){2,}")  # U.S., e.g.
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+NUMBER = r"\d+(?:[.,]\d+)*"  # a pattern: digits as they are grouped and pointed
+_NUMBER = re.compile(NUMBER)
 _FRACTIONS = {"¼": ".25", "½": ".5", "¾": ".75"}
 _FRACTION = re.compile(r"(?<=\d)[¼½¾]")
 _RAISED = re.compile(r"(?<=\d)[⁰¹²³⁴-⁹]+")
@@ -43,6 +44,10 @@ _UNIT = r"(?:[KMGT]B|[AP]M|K[MGW]|[CM]M|MW|[KMB])\b"
 _CODE = re.compile(rf"\b(?:[^\W\d_]+(?:\d+|-\d{{1,3}})|\d{{1,2}}(?!{_UNIT})[A-Z]{{1,3}})\b")
 _WITHOUT = re.compile(r"\bwithout (?:(?:an?|the|any) )?[^\W\d_]+(?:-[^\W\d_]+)*", re.IGNORECASE)
 _CONTRACTED = re.compile(r"n['’]t")
+_ADVERB = re.compile(r"\w{3,}ly")  # "did not formally ratify"
+_LEFT_UNDONE = re.compile(
+    r"\b(?:refus|fail|declin)(?:e|es|ed|s|ing)? to\b|\bno longer\b", re.IGNORECASE
+)
 # "It wasn't until 1958 that the plan was approved": then it was.
 _NOT_UNTIL = re.compile(
     r"\bit (?:was|is)(?: not|n['’]t) until\b(?=[^.;?!]{1,200}\bthat\b)", re.IGNORECASE
@@ -133,13 +138,14 @@ def numbers(text: str) -> set[str]:
     """
     text = _RAISED.sub(" ", _FRACTION.sub(lambda match: _FRACTIONS[match.group()], text))
     text = unicodedata.normalize("NFKC", _NARROW.sub("", text))
-    found = set()
-    for match in _NUMBER.finditer(text):
-        raw = match.group()
-        found.add(raw.replace(",", "") if _THOUSANDS.fullmatch(raw) else raw.replace(",", "."))
-    return found | {
+    return set(map(spelled, _NUMBER.findall(text))) | {
         _NUMBER_WORDS[word] for word in re.findall(r"[a-z]+", text.lower()) if word in _NUMBER_WORDS
     }
+
+
+def spelled(number: str) -> str:
+    """One number in one spelling: ``2,257`` is ``2257``, ``2,5`` is ``2.5``."""
+    return number.replace(",", "" if _THOUSANDS.fullmatch(number) else ".")
 
 
 def open_quotation(text: str) -> int:
@@ -226,10 +232,6 @@ def _denials_apart(text: str) -> str:
     return _LEFT_UNDONE.sub(" not ", _CONTRACTED.sub(" not ", _NOT_UNTIL.sub(" ", text)))
 
 
-_ADVERB = re.compile(r"\w{3,}ly")  # "did not formally ratify"
-_LEFT_UNDONE = re.compile(
-    r"\b(?:refus|fail|declin)(?:e|es|ed|s|ing)? to\b|\bno longer\b", re.IGNORECASE
-)
 _NOBODY = re.compile(r"(?:None of|Neither|Nobody|No one|No)\b(?! ?\.)")
 _BUT_SOME = re.compile(
     r"\b(?:but|except|other|others|than|only|until|unless|without|doubt|matter|wonder|longer|sooner"

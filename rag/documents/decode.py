@@ -33,7 +33,7 @@ def decode(data: bytes, *, declared: str = "") -> tuple[str, str] | str:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         return _declared(data, declared) or _detect(data)
-    return "binary, not text" if _binary(text) else (text, "utf-8")
+    return _unless_binary(text, "utf-8")
 
 
 def _declared(data: bytes, encoding: str) -> tuple[str, str] | None:
@@ -49,7 +49,7 @@ def _detect(data: bytes) -> tuple[str, str] | str:
         return "binary, not text"
     western = _western(data)
     if western is not None:
-        return "binary, not text" if _binary(western) else (western, "cp1252")
+        return _unless_binary(western, "cp1252")
     from charset_normalizer import from_bytes
 
     best = from_bytes(data[:200_000], threshold=0.2).best()
@@ -59,14 +59,18 @@ def _detect(data: bytes) -> tuple[str, str] | str:
         text = data.decode(best.encoding)
     except (UnicodeDecodeError, LookupError):
         return f"looked like {best.encoding} but is not"
-    return "binary, not text" if _binary(text) else (text, best.encoding)
+    return _unless_binary(text, best.encoding)
 
 
 _FEW = 0.05  # of the bytes; more are another alphabet, or a language that a detector knows
-_SIGNS = frozenset("€£§©®™°±·•…–—‘’“”„‚«»\xa0")
-_ACCENTED = r"[À-ÖØ-ïñ-öø-üÿŒœŠšŽžŸ]"  # not ð ý þ: more often Turkish g, i, s
-_LATIN = re.compile(rf"(?<![^\W\d_])[¿¡]|{_ACCENTED}")
-_MIDST = re.compile(r"[a-zß-ÿ][À-ÖØ-ÞŒŠŽŸ]")  # "mayorÕs": no capital stands there
+_ASCII = bytes(range(0x80))
+_SIGNS = r"€£§©®™°±·•…–—‘’“”„‚«»\xa0¿¡"
+_LETTERS = r"À-ÖØ-ïñ-öø-üÿŒœŠšŽžŸ"  # not ð ý þ: more often Turkish g, i, s
+_UNLIKELY = re.compile(
+    rf"[^\x00-\x7f{_SIGNS}{_LETTERS}]"
+    r"|(?<=[^\W\d_])[¿¡]"
+    r"|[a-zß-ÿ][À-ÖØ-ÞŒŠŽŸ]"  # "mayorÕs": no capital stands there
+)
 
 
 def _western(data: bytes) -> str | None:
@@ -74,14 +78,17 @@ def _western(data: bytes) -> str | None:
 
     A detector reads those few bytes as any code page that has letters there: "£5" as "Ż5".
     """
-    if sum(byte >= 0x80 for byte in data) > _FEW * len(data):
+    if len(data.translate(None, _ASCII)) > _FEW * len(data):
         return None
     try:
         text = data.decode("cp1252")
     except UnicodeDecodeError:
         return None
-    rest = {c for c in _LATIN.sub("", text) if not c.isascii()} - _SIGNS
-    return None if rest or _MIDST.search(text) else text
+    return None if _UNLIKELY.search(text) else text
+
+
+def _unless_binary(text: str, encoding: str) -> tuple[str, str] | str:
+    return "binary, not text" if _binary(text) else (text, encoding)
 
 
 def _binary(text: str) -> bool:

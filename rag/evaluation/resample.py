@@ -55,19 +55,22 @@ def ratio(pairs: Sequence[Pair]) -> Estimate:
     is itself drawn from the multinomial distribution: the same resamples, at once.
     """
     table = np.asarray(pairs, dtype=np.float64).reshape(-1, 2)
-    n = len(table)
     total = table.sum(axis=0)
-    if not n or not total[1]:
+    if not total[1]:
         return Estimate(None, None, None, 0)
+    value = float(total[0] / total[1])
+    low, high = _unanimous(value, table) or _ends(_resampled(table))
+    return Estimate(value, low, high, round(float(total[1])))
+
+
+def _resampled(table: Floats) -> Floats:
+    """The ratio in each resample of the rows."""
+    n = len(table)
     rng = np.random.default_rng(SEED)
     kinds, counts = np.unique(table, axis=0, return_counts=True)
     if len(kinds) <= _FEW_VALUES:
-        sums = rng.multinomial(n, counts / n, size=DRAWS) @ kinds
-    else:
-        sums = np.concatenate([table[drawn].sum(axis=1) for drawn in _drawn(rng, n)])
-    value = float(total[0] / total[1])
-    low, high = _unanimous(value, table) or _ends(_divided(sums))
-    return Estimate(value, low, high, round(float(total[1])))
+        return _divided(rng.multinomial(n, counts / n, size=DRAWS) @ kinds)
+    return _divided(np.concatenate([table[drawn].sum(axis=1) for drawn in _drawn(rng, n)]))
 
 
 def _unanimous(value: float, table: Floats) -> tuple[float, float] | None:
@@ -76,10 +79,9 @@ def _unanimous(value: float, table: Floats) -> tuple[float, float] | None:
     Wilson's score interval (JASA 22, 1927), one trial for each question that counts: 14 of 14 are
     1.0 [0.78, 1.0].
     """
-    counted = table[table[:, 1] > 0]
-    if value not in (0.0, 1.0) or not (counted[:, 0] == value * counted[:, 1]).all():
+    if value not in (0.0, 1.0) or not (table[:, 0] == value * table[:, 1]).all():
         return None
-    n = len(counted)
+    n = int(np.count_nonzero(table[:, 1]))
     return (n / (n + _Z**2), 1.0) if value else (0.0, _Z**2 / (n + _Z**2))
 
 

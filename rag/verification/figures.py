@@ -1,6 +1,6 @@
 """What a figure is of: a claim that has a text's digits may still have another quantity.
 
-unit       years, percent or degrees: what a claim counts, its text counts too
+unit       years, percent or kilometres: what a claim counts, its text counts too
 counted    "10 officials" of "10 Europeans"
 beside     million for billion, euros for dollars, "at least" for "at most", a rise for a fall
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from rag.words import YEAR, named, terms
+from rag.words import NUMBER, YEAR, named, spelled, terms
 
 
 def misread(claim: str, text: str) -> str:
@@ -68,34 +68,32 @@ def _other_counted(claim: str, text: str) -> str:
     return ""
 
 
-_FIGURE = re.compile(r"(?<![\w.,])(?P<sign>[$€£¥])? ?(?P<figure>\d+(?:[.,]\d+)*)")
-_SCALE = {
-    "thousand": "thousand", "million": "million", "mn": "million", "m": "million",
-    "billion": "billion", "bn": "billion", "b": "billion", "trillion": "trillion", "tn": "trillion",
-}  # fmt: skip
-_SCALES = re.compile(r"[ -]?(thousand|million|billion|trillion|[mbt]n|[mb])\b", re.IGNORECASE)
+_FIGURE = re.compile(rf"(?<![\w.,])(?P<sign>[$€£¥])? ?(?P<figure>{NUMBER})")
 _CURRENCY = {"$": "dollar", "€": "euro", "£": "pound", "¥": "yen"}
-_MONEY = re.compile(
-    r"(?:[ -]?(?:thousand|million|billion|trillion|[mbt]n|[mb])\b)?[ -]?(?:US )?"
-    r"(dollar|euro|pound|yuan|yen|rouble|ruble|franc)s?\b",
+_SCALE = {
+    **{word: word for word in ("thousand", "million", "billion", "trillion")},
+    "mn": "million", "m": "million", "bn": "billion", "b": "billion", "tn": "trillion",
+}  # fmt: skip
+_BEHIND = re.compile(
+    rf"(?:[ -]?(?P<scale>{'|'.join(_SCALE)})\b)?"
+    r"(?:[ -]?(?:US )?(?P<money>dollar|euro|pound|yuan|yen|rouble|ruble|franc)s?\b)?",
     re.IGNORECASE,
 )
-_BOUNDS = (
-    ("at least", re.compile(r"\b(?:at least|no less than|not less than|no fewer than|(?<!no )"
-                            r"(?<!not )more than|a minimum of)\s*$", re.IGNORECASE)),
-    ("at most", re.compile(r"\b(?:at most|no more than|not more than|up to|(?<!no )(?<!not )"
-                           r"(?:less|fewer) than|a maximum of)\s*$", re.IGNORECASE)),
-)  # fmt: skip
-_BY = r"\b[^\d.,;:]{0,20}\bby (?:about |around |nearly |almost |some |over )?[$€£¥]?\s*$"
-_UP = r"\b(?:rise[sn]?|rose|rising|grew|grow[ns]?|increase[ds]?|up)"
-_DOWN = (
-    r"\b(?:fall(?:en|s)?|fell|shr[au]nk|shrinks?|decrease[ds]?|declined?s?|dropp?(?:ed|s)?|down)"
+_BY = r"\b[^\d.,;:]{0,20}\bby (?:about |around |nearly |almost |some |over )?[$€£¥]?"
+_LEAST = r"at least|(?:no|not) less than|no fewer than|(?<!no )(?<!not )more than|a minimum of"
+_MOST = r"at most|(?:no|not) more than|up to|(?<!no )(?<!not )(?:less|fewer) than|a maximum of"
+_UP = r"rise[sn]?|rose|rising|grew|grow[ns]?|increase[ds]?|up"
+_DOWN = r"fall(?:en|s)?|fell|shr[au]nk|shrinks?|decrease[ds]?|declined?s?|dropp?(?:ed|s)?|down"
+_BEFORE = tuple(
+    (kind, value, re.compile(rf"\b(?:{words}){then}\s*$", re.IGNORECASE))
+    for kind, value, words, then in (
+        ("bound", "at least", _LEAST, ""),
+        ("bound", "at most", _MOST, ""),
+        ("move", "a rise", _UP, _BY),
+        ("move", "a fall", _DOWN, _BY),
+    )
 )
-_MOVES = (
-    ("a rise", re.compile(_UP + _BY, re.IGNORECASE)),
-    ("a fall", re.compile(_DOWN + _BY, re.IGNORECASE)),
-)
-_BEFORE = 40  # characters before a figure in which what it is of may be said
+_NEAR = 40  # characters before a figure in which what it is of may be said
 
 
 def _other_beside(claim: str, text: str) -> str:
@@ -116,16 +114,14 @@ def _other_beside(claim: str, text: str) -> str:
 def _beside(text: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Each figure with what is said right beside it: scale, money, bound, move."""
     for match in _FIGURE.finditer(text):
-        before, behind = text[max(0, match.start() - _BEFORE) : match.start()], text[match.end() :]
         found: dict[str, str] = {}
-        if scale := _SCALES.match(behind):
-            found["scale"] = _SCALE[scale[1].lower()]
+        if behind := _BEHIND.match(text, match.end()):
+            if behind["scale"]:
+                found["scale"] = _SCALE[behind["scale"].lower()]
+            if behind["money"]:
+                found["money"] = behind["money"].lower()
         if match["sign"]:
             found["money"] = _CURRENCY[match["sign"]]
-        elif money := _MONEY.match(behind):
-            found["money"] = money[1].lower()
-        for kind, pairs in (("bound", _BOUNDS), ("move", _MOVES)):
-            for value, pattern in pairs:
-                if pattern.search(before):
-                    found[kind] = value
-        yield match["figure"].replace(",", ""), found
+        before = text[max(0, match.start() - _NEAR) : match.start()]
+        found |= {kind: value for kind, value, said in _BEFORE if said.search(before)}
+        yield spelled(match["figure"]), found

@@ -227,19 +227,17 @@ def _judge(
     return Support(tuple(cited), signals.score, reason, signals)
 
 
+_NOBODYS = 0.6  # share of a claim that is of the sentence that says that nobody did it
+
+
 def _says_denied(claim: str, cited: list[Span]) -> bool:
     """Whether a claim, which denies nothing, says what a cited text says is not so."""
     said = set(terms(claim))
-    for span in cited:
-        about = set(terms(span.clean))
-        if denied(span.clean) & said:
-            return True
-        if nobody_did(span.clean) and len(about & said) >= _NOBODYS * len(said):
-            return True
-    return False
-
-
-_NOBODYS = 0.6  # share of a claim that is of the sentence that says that nobody did it
+    return any(
+        said & denied(text)
+        or (nobody_did(text) and len(said.intersection(terms(text))) >= _NOBODYS * len(said))
+        for text in (span.clean for span in cited)
+    )
 
 
 def _unheard(claim: str, question: str, spans: list[Span]) -> set[str]:
