@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import unicodedata
@@ -67,6 +68,13 @@ _NUMBER_WORDS = {
     )
 } | {"thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70",
      "eighty": "80", "ninety": "90", "hundred": "100"}  # fmt: skip
+_SCALES = {"hundred": 100, "thousand": 1000}
+_TENS = "|".join(word for word in _NUMBER_WORDS if word.endswith("ty"))
+_BELOW_TWENTY = "|".join(word for word, value in _NUMBER_WORDS.items() if int(value) < 20)
+_IN_WORDS = re.compile(  # twenty-five, two hundred thousand; not the thousand of "5 thousand"
+    rf"\b(?:(?P<tens>{_TENS})(?:[- ](?P<unit>{_BELOW_TWENTY}))?|(?P<small>{_BELOW_TWENTY})"
+    r"|(?<!\d )(?=(?:hundred|thousand)\b))(?P<scales>(?:[- ]?\b(?:hundred|thousand))*)\b"
+)
 
 # "Bank of Ireland", "Made Tech": capitalised words that make one name.
 PHRASE = re.compile(
@@ -134,13 +142,21 @@ def terms(text: str) -> list[str]:
 def numbers(text: str) -> set[str]:
     """The numbers in a text in one spelling: ``2,257`` and ``2257`` agree, ``seven`` is ``7``.
 
-    ``2½`` is ``2.5``, and what is raised behind a number is a note or a power, not part of it.
+    ``twenty-five`` is ``25``, ``two hundred thousand`` is ``200000``, ``2½`` is ``2.5``, and what
+    is raised behind a number is a note or a power, not part of it.
     """
     text = _RAISED.sub(" ", _FRACTION.sub(lambda match: _FRACTIONS[match.group()], text))
     text = unicodedata.normalize("NFKC", _NARROW.sub("", text))
     return set(map(spelled, _NUMBER.findall(text))) | {
-        _NUMBER_WORDS[word] for word in re.findall(r"[a-z]+", text.lower()) if word in _NUMBER_WORDS
+        str(_in_words(match)) for match in _IN_WORDS.finditer(text.lower())
     }
+
+
+def _in_words(match: re.Match[str]) -> int:
+    """The value of a number in words."""
+    counted = [match[part] for part in ("tens", "unit", "small") if match[part]]
+    value = sum(int(_NUMBER_WORDS[word]) for word in counted) if counted else 1
+    return value * math.prod(_SCALES[word] for word in re.findall("[a-z]+", match["scales"]))
 
 
 def spelled(number: str) -> str:

@@ -68,8 +68,21 @@ def test_what_stood_over_a_sentence_is_no_part_of_a_claim() -> None:
         ('built of stone"', '"built of stone"'),
         ('She said: "long pier', 'She said: "long pier"'),
         ("Built of wood”", "Built of wood"),
-        # It may run from one cited text into the next.
-        ("It is “of stone. Nobody fishes there”", None),
+        # In one text and in its order.
+        ("It is “of stone. Nobody fishes there”", "It is of stone. Nobody fishes there"),
+        ("It is “of stone … a long pier”", "It is of stone … a long pier"),
+        ("It is “a long … long pier”", "It is a long … long pier"),
+        ("It is «a long pier», Oda’s", None),
+        ("It is «a wooden pier», Oda’s", "It is a wooden pier, Oda’s"),
+        ("Es ist »a long pier«, »of wood«", "Es ist »a long pier«, of wood"),
+        ("It is ‘a long pier’, Oda’s", None),
+        ("The boys’ pier is ‘a wooden pier’, Oda’s", "The boys’ pier is a wooden pier, Oda’s"),
+        ("The ‘90s are the boys’ years", None),
+        ("She said “It’s ‘a long pier’, built”", "She said It’s ‘a long pier’, built"),
+        ("She said “It’s Oda’s ‘new’ pier”", None),
+        ("She said ‘a “long” pier’", None),
+        ("She said ‘a “wooden” pier’", "She said a wooden pier"),
+        ("It is in “the cafe\u0301”", None),
         ('The pier "17+1" opened', 'The pier "17+1" opened'),
         ('A pipe of 12" leads there', None),
         ('It is ""', "It is"),
@@ -79,7 +92,11 @@ def test_what_stood_over_a_sentence_is_no_part_of_a_claim() -> None:
     ],
 )
 def test_quotation_marks_stand_only_around_words_of_the_text(claim: str, reads: str | None) -> None:
-    cited = ["“A long pier, built of stone.”", "Nobody fishes there.", "Its 17+1 lamps."]
+    cited = [
+        "“A long pier, built of stone.”",
+        "Nobody fishes there.",
+        "Its 17+1 lamps. The café. It’s Oda’s “new” pier.",
+    ]
     reads = claim if reads is None else reads
     assert with_true_quotations(claim, cited) == reads
     assert with_true_quotations(reads, cited) == reads, "and once is enough"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import binom, binomtest, bootstrap
+from scipy.stats import binomtest, bootstrap
 
 from rag.evaluation.resample import (
     Estimate,
@@ -18,12 +18,19 @@ from rag.evaluation.resample import (
 NOTHING = Estimate(None, None, None, 0)
 
 
-def test_the_interval_of_a_share_is_the_binomial_one() -> None:
-    found = ratio([(1.0, 1.0)] * 30 + [(0.0, 1.0)] * 70)
-    assert (found.value, found.n) == (0.3, 100)
-    assert found.low == pytest.approx(binom.ppf(0.025, 100, 0.3) / 100, abs=0.011)
-    assert found.high == pytest.approx(binom.ppf(0.975, 100, 0.3) / 100, abs=0.011)
-    assert found == ratio([(0.0, 1.0)] * 70 + [(1.0, 1.0)] * 30), "the order does not matter"
+@pytest.mark.parametrize(("right", "of"), [(30, 100), (17, 18), (1, 12), (1, 1)])
+def test_the_interval_of_a_share_holds_its_value_in_95_of_100(right: int, of: int) -> None:
+    found = ratio([(1.0, 1.0)] * right + [(0.0, 1.0)] * (of - right) + [(0.0, 0.0)])
+    assert (found.value, found.n) == (right / of, of)
+    assert found.low is not None
+    assert found.high is not None
+    # Wilson's ends are the shares that the score test of the value found just does not reject.
+    for end in (found.low, found.high):
+        spread = (end * (1 - end) / of) ** 0.5
+        assert abs(right / of - end) == pytest.approx(1.959964 * spread, abs=1e-6)
+    assert 0 <= found.low <= right / of <= found.high <= 1
+    turned = ratio([(0.0, 1.0)] * (of - right) + [(1.0, 1.0)] * right)
+    assert found == turned, "the order does not matter"
 
 
 def test_where_all_agree_the_interval_is_wilsons() -> None:
@@ -80,13 +87,20 @@ def test_the_interval_of_a_percentile_is_that_of_real_resamples(share: float) ->
 
 def test_a_paired_difference_knows_that_the_questions_are_the_same() -> None:
     hard_and_easy = [(float(n % 2), 1.0) for n in range(100)]
-    assert ratio_difference(hard_and_easy, hard_and_easy) == Estimate(0.0, 0.0, 0.0, 100)
+    same = ratio_difference(hard_and_easy, hard_and_easy)
+    assert same.value == 0.0
+    assert same.low == pytest.approx(-0.0272, abs=1e-4), "another 100 may differ"
+    assert same.high == pytest.approx(0.0272, abs=1e-4)
+    few = ratio_difference(hard_and_easy[:5], hard_and_easy[:5])
+    assert few.high == pytest.approx(0.396, abs=1e-3)
     better = [(1.0, 1.0)] * 10 + hard_and_easy[10:]
     found = ratio_difference(hard_and_easy, better)
     assert found.value == pytest.approx(0.05)
     assert found.low is not None
     assert found.high is not None
-    assert 0 < found.low < 0.05 < found.high < 0.11, "unpaired it would reach from -.09 to .19"
+    # 5 gained, none lost, and one more of each: (6 - 1) / 102, and 1.96 of its standard errors.
+    assert found.low == pytest.approx((5 - 1.959964 * (7 - 25 / 102) ** 0.5) / 102)
+    assert found.high < 0.11, "unpaired it would reach from -.09 to .19"
     some: list[tuple[float, float] | None] = [(1.0, 1.0), None, None]
     other: list[tuple[float, float] | None] = [(1.0, 2.0), (0.0, 2.0), None]
     half = ratio_difference(some, other)

@@ -130,3 +130,19 @@ def test_a_digit_of_a_name_in_the_question_is_no_figure() -> None:
     assert without_codes("a 2FA code of 3 GB", "Are 2FA codes kept?") == "a  code of 3 GB"
     assert without_codes("10GB, 10KM, 5M", "Are 10GB, 10KM and 5M enough?") == "10GB, 10KM, 5M"
     assert without_codes("in mid-2022", "What was there in mid-2022?") == "in mid-2022"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("twenty-five states", {"25"}),
+        ("Twenty five of 26", {"25", "26"}),
+        ("two hundred thousand", {"200000"}),
+        ("between one hundred and two hundred", {"100", "200"}),
+        ("two thousand, a hundred", {"2000", "100"}),
+        ("thousands of towns, 5 thousand of them", {"5"}),
+        ("the thirty-first", {"30"}),
+    ],
+)
+def test_a_number_in_words_is_one_number(text: str, found: set[str]) -> None:
+    assert numbers(text) == found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable
 
@@ -104,30 +105,37 @@ def without_given_time(text: str, *, question: str, unknown: set[str]) -> str:
     return kept if kept.strip() else text
 
 
-_CLOSING = {'"': '"', "“": "”", "„": "“”"}  # of each mark that opens, the usual one first
-_MARK = re.compile(r"[\"“”„]")
+# Of each mark that opens, those that close it, the usual one first.
+_CLOSING = {'"': '"', "“": "”", "„": "“”", "«": "»", "»": "«", "‘": "’"}
+# ’ closes where nothing but ‘ was opened, and ‘ opens where it will be closed: else apostrophes.
+_MARK = re.compile(r"[\"“”„«»]|(?<!\w)‘(?!\d0s)(?=(?:[^‘’]|(?<=\w)’(?=\w)){1,1000}’(?!\w))|’(?!\w)")
+_DOUBLE = re.compile(r"[\"“”„«»]")
 _WORD = re.compile(r"[^\W_]+")
 _OMISSION = re.compile(r"\[[^\]]*\]|…|\.\.\.")
 
 
 def with_true_quotations(text: str, cited: Iterable[str]) -> str:
-    """A claim in which quotation marks stand only around words of the texts that it cites.
+    """A claim in which quotation marks stand only around words of one of the texts that it cites.
 
     A quotation of several sentences is one claim each: what is open at its end is closed, what
-    is closed without having been opened is opened at its beginning.
+    is closed without having been opened is opened at its beginning. Of a quotation inside another
+    only the outer marks are looked at.
 
     Args:
         text: The claim.
-        cited: Texts in the order in which they were found; a quotation may run from one into
-            the next.
+        cited: Texts, those that follow each other in a document as one.
     """
-    known = f" {_words(' '.join(cited))} "
+    known = [f" {_words(one)} " for one in cited]
     pieces: list[str] = []
     at, opened = 0, ""
     for mark in _MARK.finditer(text):
         sign, last = mark[0], mark.end() == len(text)
         if sign == '"' and not opened and text[: mark.start()][-1:].isdigit():
             continue  # inches
+        apostrophe = sign == "’" and opened != "‘"
+        inner = opened and (sign == "‘" or (sign != "’" and opened == "‘"))
+        if apostrophe or inner:
+            continue
         piece = text[at : mark.start()]
         closes = sign in _CLOSING[opened] if opened else sign == "”" or (sign == '"' and last)
         if closes and not opened and not pieces:
@@ -138,13 +146,25 @@ def with_true_quotations(text: str, cited: Iterable[str]) -> str:
     return "".join(pieces).strip()
 
 
-def _quoted(words: str, opens: str, closes: str, known: str) -> str:
-    """Words between their marks, if they have any and the texts have the words."""
-    parts = [part for part in map(_words, _OMISSION.split(words)) if part]
-    if not opens or not all(f" {part} " in known for part in parts):
+def _quoted(words: str, opens: str, closes: str, known: list[str]) -> str:
+    """Words between their marks, if they have any and one of the texts has them in this order."""
+    if not opens:
         return words
+    parts = [f" {part} " for part in map(_words, _OMISSION.split(words)) if part]
+    if not any(_in_order(parts, one) for one in known):
+        return _DOUBLE.sub("", words)
     return f"{opens}{words.strip()}{closes or _CLOSING[opens][0]}" if parts else ""
 
 
+def _in_order(parts: list[str], text: str) -> bool:
+    at = 0
+    for part in parts:
+        found = text.find(part, at)
+        if found < 0:
+            return False
+        at = found + len(part) - 1  # the space behind it may stand before the next
+    return True
+
+
 def _words(text: str) -> str:
-    return " ".join(_WORD.findall(text.casefold()))
+    return " ".join(_WORD.findall(unicodedata.normalize("NFC", text).casefold()))

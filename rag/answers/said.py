@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from rag.answers.citing import Citations, with_true_quotations
 from rag.records import Citation, Claim, Embedder, Evidence, Generator, Hit, Prompt, Stats
 from rag.storage.store import Store
-from rag.verification.spans import Span, spans_of
+from rag.verification.spans import Span, in_runs, spans_of
 from rag.verification.subjects import spoken_of_throughout
 from rag.verification.verify import Support, support
 from rag.words import named, names, numbers, terms
@@ -37,7 +37,7 @@ class Said:
     def add(self, text: str, spans: tuple[Span, ...], score: float) -> None:
         """A supported claim; one that was made before is not made again."""
         over = [f"{span.section} {span.document.title}" for span in spans]
-        text = with_true_quotations(text, [*(span.clean for span in spans), *over])
+        text = with_true_quotations(text, [*in_runs(spans), *over])
         if text in (earlier.text for earlier in self.claims):
             return
         known = len(self.book.citations)

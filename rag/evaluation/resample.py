@@ -1,9 +1,13 @@
-"""How sure a figure is: percentile bootstrap over questions, paired and not, and McNemar.
+"""How sure a figure is: Wilson's interval, the bootstrap over questions, paired and not, McNemar.
 
-The bootstrap is the percentile method of Efron and Tibshirani, "An Introduction to the Bootstrap",
-1993, chapter 13: 10,000 resamples of the questions, from a fixed seed, so that the same rows give
-the same interval. It knows nothing of metrics: a metric is a numerator and a denominator for each
-question, and its value is the sum of the one over the sum of the other.
+A share of questions (right or not, refused or not) has Wilson's score interval (JASA 22, 1927), a
+difference of two such over the same questions that of Bonett and Price (JEBS 37, 2012): where few
+questions are asked, or nearly all agree, the bootstrap's is too narrow. All else has the percentile
+bootstrap of Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13: 10,000
+resamples of the questions, from a fixed seed, so that the same rows give the same interval.
+
+Nothing here knows of metrics: a metric is a numerator and a denominator for each question, and its
+value is the sum of the one over the sum of the other.
 """
 
 from __future__ import annotations
@@ -51,20 +55,24 @@ class Estimate:
 def ratio(pairs: Sequence[Pair]) -> Estimate:
     """``sum(numerators) / sum(denominators)``; with denominators of 1 this is the mean.
 
-    The interval resamples the pairs. Where they take few different values, how often each is drawn
-    is itself drawn from the multinomial distribution: the same resamples, at once.
+    Pairs of (0 or 1, 1), or all of which say 0, or 1, have Wilson's interval, with one trial for
+    each pair that counts: 14 of 14 are 1.0 [0.78, 1.0]. Others are resampled.
     """
     table = np.asarray(pairs, dtype=np.float64).reshape(-1, 2)
     total = table.sum(axis=0)
     if not total[1]:
         return Estimate(None, None, None, 0)
     value = float(total[0] / total[1])
-    low, high = _unanimous(value, table) or _ends(_resampled(table))
+    low, high = _wilson(table) if _is_share(table) else _ends(_resampled(table))
     return Estimate(value, low, high, round(float(total[1])))
 
 
 def _resampled(table: Floats) -> Floats:
-    """The ratio in each resample of the rows."""
+    """The ratio in each resample of the rows.
+
+    Where they take few different values, how often each is drawn is itself drawn from the
+    multinomial distribution: the same resamples, at once.
+    """
     n = len(table)
     rng = np.random.default_rng(SEED)
     kinds, counts = np.unique(table, axis=0, return_counts=True)
@@ -73,16 +81,21 @@ def _resampled(table: Floats) -> Floats:
     return _divided(np.concatenate([table[drawn].sum(axis=1) for drawn in _drawn(rng, n)]))
 
 
-def _unanimous(value: float, table: Floats) -> tuple[float, float] | None:
-    """The interval where every question says 0 or every one 1: resamples could only say so again.
+def _is_share(table: Floats) -> bool:
+    """Whether each row that counts says either 0 or 1, of one thing or as all others do."""
+    told = table[table[:, 1] > 0]
+    said = told[:, 0] / told[:, 1]
+    return bool(np.isin(said, (0, 1)).all() and ((told[:, 1] == 1).all() or np.ptp(said) == 0))
 
-    Wilson's score interval (JASA 22, 1927), one trial for each question that counts: 14 of 14 are
-    1.0 [0.78, 1.0].
-    """
-    if value not in (0.0, 1.0) or not (table[:, 0] == value * table[:, 1]).all():
-        return None
+
+def _wilson(table: Floats) -> tuple[float, float]:
+    """Wilson's score interval of a share."""
+    from scipy.stats import binomtest
+
     n = int(np.count_nonzero(table[:, 1]))
-    return (n / (n + _Z**2), 1.0) if value else (0.0, _Z**2 / (n + _Z**2))
+    share = table[:, 0].sum() / table[:, 1].sum()
+    interval = binomtest(round(share * n), n).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def percentile(values: Sequence[float], share: float) -> Estimate:
@@ -106,17 +119,34 @@ def ratio_difference(before: Sequence[Pair | None], now: Sequence[Pair | None]) 
     """Ratio now minus ratio before over the same questions, which are drawn in pairs.
 
     None is a question for which the metric is not defined on that side. n counts the questions
-    that are defined on either.
+    that are defined on either. Where each is 0 or 1 on both sides, the interval is that of Bonett
+    and Price, else the bootstrap's.
     """
     kept = [(a or (0, 0), b or (0, 0)) for a, b in zip(before, now, strict=True) if a or b]
     table = np.asarray(kept, dtype=np.float64).reshape(-1, 2, 2)  # (question, side, part)
     total = table.sum(axis=0)
     if not len(table) or not total[:, 1].all():
         return Estimate(None, None, None, 0)
+    value = float(_difference(total[None])[0])
+    if (table[:, :, 1] == 1).all() and np.isin(table[:, :, 0], (0, 1)).all():
+        return Estimate(value, *_bonett_price(table[:, :, 0]), len(table))
     rng = np.random.default_rng(SEED)
     drawn = [_difference(table[rows].sum(axis=1)) for rows in _drawn(rng, len(table))]
     low, high = _ends(np.concatenate(drawn))
-    return Estimate(float(_difference(total[None])[0]), low, high, len(table))
+    return Estimate(value, low, high, len(table))
+
+
+def _bonett_price(sides: Floats) -> tuple[float, float]:
+    """The adjusted Wald interval of a paired difference: one question more lost, and one gained.
+
+    Args:
+        sides: (question, side), each 0 or 1.
+    """
+    n = len(sides) + 2
+    gained = (int(np.count_nonzero(sides[:, 1] > sides[:, 0])) + 1) / n
+    lost = (int(np.count_nonzero(sides[:, 1] < sides[:, 0])) + 1) / n
+    half = _Z * math.sqrt((gained + lost - (gained - lost) ** 2) / n)
+    return max(-1.0, gained - lost - half), min(1.0, gained - lost + half)
 
 
 def percentile_difference(before: Sequence[float], now: Sequence[float], share: float) -> Estimate:

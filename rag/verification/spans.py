@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rag.records import NEXT, DocumentInfo, Evidence
@@ -62,3 +63,14 @@ def adjoin(one: Span, other: Span) -> bool:
 def around(span: Span, cited: list[Span]) -> str:
     """A cited text, with those of the others that stand next to it."""
     return " ".join(other.clean for other in cited if adjoin(other, span))
+
+
+def in_runs(spans: Iterable[Span]) -> list[str]:
+    """Texts that stand one after the other joined, in the order of their documents."""
+    runs: list[list[Span]] = []
+    for span in sorted(set(spans), key=lambda span: (span.document.id, span.start)):
+        if runs and adjoin(runs[-1][-1], span):
+            runs[-1].append(span)
+        else:
+            runs.append([span])
+    return [" ".join(span.clean for span in run) for run in runs]
