@@ -217,9 +217,9 @@ def names(text: str, *, first: bool = False) -> set[str]:
     return found
 
 
-def denied(text: str) -> set[str]:
-    """Stems of what a text says is not so: the content word after each "not"."""
-    found: set[str] = set()
+def denied(text: str) -> list[str]:
+    """Stems of what a text says is not so: the content word after each "not", repeats kept."""
+    found: list[str] = []
     waiting = False
     for word in tokens(_denials_apart(text)):
         if word in ("not", "never", "cannot"):
@@ -227,7 +227,7 @@ def denied(text: str) -> set[str]:
         elif waiting and word in ("only", "just", "yet", "necessarily", "fully", "entirely"):
             waiting = False
         elif waiting and word not in STOPWORDS and not _ADVERB.fullmatch(word):
-            found.add(stem(word))
+            found.append(stem(word))
             waiting = False
     return found
 

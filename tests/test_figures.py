@@ -58,6 +58,9 @@ def test_the_same_quantity_in_other_words_is_none(claim: str, text: str) -> None
         ("Members of the board approved it", "None of the members of the board approved it."),
         ("Staff may take it abroad without approval", "Staff may not take it abroad without"
          " approval."),
+        ("The bank, which is not Irish, was opened in 1990", "The bank was not opened in 1990."),
+        ("It was ratified in 2020", "It was not ratified in 2020, but it was ratified in 2022."),
+        ("It was ratified in 2020", "It did not, in 2020, ratify it."),
     ],
 )  # fmt: skip
 def test_what_a_text_denies_no_claim_says(claim: str, text: str) -> None:
@@ -65,12 +68,26 @@ def test_what_a_text_denies_no_claim_says(claim: str, text: str) -> None:
     assert not judge(text.rstrip("."), text).reason
 
 
+@pytest.mark.parametrize(
+    ("claim", "text"),
+    [
+        ("It was ratified in 2022", "It was not ratified in 2020, but it was ratified in 2022."),
+        ("The bank, which is not Irish, was opened", "The bank is not Irish and was opened."),
+        ("China condemned the sanctions and not the invasion",
+         "China did not condemn the invasion, but China condemned the sanctions."),
+        ("China rejected the sanctions", "China did not accept and rejected the sanctions."),
+    ],
+)  # fmt: skip
+def test_what_a_text_denies_elsewhere_a_claim_may_say(claim: str, text: str) -> None:
+    assert not judge(claim, text).reason
+
+
 def test_a_sentence_that_opens_with_no_may_still_say_that_somebody_did() -> None:
     assert nobody_did("No agreement was reached.")
     assert not nobody_did("No country invested more than China.")
     assert not nobody_did("No. 12 was sold.")
     assert not nobody_did("No state but Malta signed it.")
-    assert not denied("It was not only signed but ratified.") & {"sign", "ratifi"}
+    assert not denied("It was not only signed but ratified.")
 
 
 def test_fractions_powers_and_narrow_spaces_in_numbers() -> None:

@@ -202,7 +202,7 @@ def _judge(
         ungrounded=float(
             (denies and not negated(text))
             # "without approval" in both is no denial of the claim's own
-            or (not negated(claim, f"{question} {text}") and _says_denied(claim, cited))
+            or _says_denied(claim, cited, denies=negated(claim, f"{question} {text}"))
         ),
     )
     # A figure from another text than the one that says the rest is another thing's figure.
@@ -230,14 +230,38 @@ def _judge(
 _NOBODYS = 0.6  # share of a claim that is of the sentence that says that nobody did it
 
 
-def _says_denied(claim: str, cited: list[Span]) -> bool:
-    """Whether a claim, which denies nothing, says what a cited text says is not so."""
-    said = set(terms(claim))
-    return any(
-        said & denied(text)
-        or (nobody_did(text) and len(said.intersection(terms(text))) >= _NOBODYS * len(said))
-        for text in (span.clean for span in cited)
-    )
+def _says_denied(claim: str, cited: list[Span], *, denies: bool) -> bool:
+    """Whether a claim says what a cited text says is not so.
+
+    A claim that denies something may deny just that, or something else in words of its own:
+    "The bank, which is not Irish, was opened" says what "was not opened" denies.
+    """
+    said, denied_too = set(terms(claim)), set(denied(claim))
+    if denies and not denied_too:
+        return False
+    for text in (span.clean for span in cited):
+        if any(_denies(text, word, said - denied_too) for word in said - denied_too):
+            return True
+        shared = said.intersection(terms(text))
+        if not denies and nobody_did(text) and len(shared) >= _NOBODYS * len(said):
+            return True
+    return False
+
+
+_CLAUSE = re.compile(r"[,;:]|\b(?:and|but|while|whereas|(?:al)?though)\b", re.IGNORECASE)
+
+
+def _denies(text: str, word: str, said: set[str]) -> bool:
+    """Whether a text denies a word wherever it has it, or else where it is nearest to a claim."""
+    times = denied(text).count(word)
+    if not times or terms(text).count(word) <= times:
+        return bool(times)
+    nearest = {True: 0, False: 0}
+    for clause in _CLAUSE.split(text):
+        if word in terms(clause):
+            so = word in denied(clause)
+            nearest[so] = max(nearest[so], len(said.intersection(terms(clause))))
+    return nearest[True] >= nearest[False]
 
 
 def _unheard(claim: str, question: str, spans: list[Span]) -> set[str]:
