@@ -5,7 +5,7 @@
 Every follow-up of ``seeds/conversations.jsonl`` is answered (a) in its conversation, rewritten by
 the program, and (b) as its hand-written standalone form. Prints both, then for each side how many
 answerable ones were right and how many unanswerable ones refused, and the difference over the same
-questions with the interval of a paired bootstrap.
+questions with its interval.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
             parser.error(f"{argument}: write NAME=FILE")
         reports[name] = json.loads(Path(file).read_text(encoding="utf-8"))
     counts = {len(report["rows"]) for report in reports.values()}
-    print(f"{sorted(counts)} questions; share, 95% bootstrap interval, n; medians below")
+    print(f"{sorted(counts)} questions; share, 95% interval, n; medians below")
     print(table(reports))
 
 

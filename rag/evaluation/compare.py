@@ -28,7 +28,7 @@ def compare(report: Report, baseline: Report) -> dict[str, Any]:
     Returns:
         ``paired`` (how many), ``same_gold``, ``same_judge`` (None where not both were judged; what
         different judges said is not compared), ``differences`` (this report minus the baseline,
-        with the 95% interval of a paired bootstrap), ``mcnemar`` (gained, lost, and the exact p;
+        with its 95% interval), ``mcnemar`` (gained, lost, and the exact p;
         None where either holds no answers) and ``flipped`` (each question that is now right or
         now wrong, with both reasons).
 

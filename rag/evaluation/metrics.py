@@ -320,7 +320,7 @@ def stat(row: Row, name: str) -> float | None:
 
 
 def aggregate(rows: Sequence[Row], *, retrieval_only: bool = False) -> dict[str, Estimate]:
-    """Every metric over all rows, each with its 95% bootstrap interval."""
+    """Every metric over all rows, each with its 95% interval."""
     found = {
         name: ratio([pair for row in rows if (pair := metric(row)) is not None])
         for name, metric in RATIOS.items()
@@ -333,7 +333,7 @@ def aggregate(rows: Sequence[Row], *, retrieval_only: bool = False) -> dict[str,
 
 
 def judged(rows: Sequence[Row]) -> dict[str, Estimate]:
-    """What a judge said of all rows, each figure with its 95% bootstrap interval."""
+    """What a judge said of all rows, each figure with its 95% interval."""
     return {
         name: ratio([pair for row in rows if (pair := metric(row)) is not None])
         for name, metric in JUDGED.items()
