@@ -56,6 +56,6 @@ def test_what_the_bench_counts() -> None:
     assert [good(asked, answer) for answer in (said, other, refusal)] == [True, False, False]
     assert [good(none, answer) for answer in (said, other, refusal)] == [False, False, True]
     text = summary([(True, True, True), (True, False, True), (False, True, False)])
-    assert "right    of   2: chat 0.50 [0.00, 1.00], standalone 1.00 [0.34, 1.00]" in text
+    assert "right    of   2: chat 0.50 [0.09, 0.91], standalone 1.00 [0.34, 1.00]" in text
     assert "difference -0.50" in text
     assert "refused  of   1: chat 1.00" in text
