@@ -71,10 +71,12 @@ _NUMBER_WORDS = {
 _SCALES = {"hundred": 100, "thousand": 1000}
 _TENS = "|".join(word for word in _NUMBER_WORDS if word.endswith("ty"))
 _BELOW_TWENTY = "|".join(word for word, value in _NUMBER_WORDS.items() if int(value) < 20)
+_SCALE = "|".join(_SCALES)
 _IN_WORDS = re.compile(  # twenty-five, two hundred thousand; not the thousand of "5 thousand"
-    rf"\b(?:(?P<tens>{_TENS})(?:[- ](?P<unit>{_BELOW_TWENTY}))?|(?P<small>{_BELOW_TWENTY})"
-    r"|(?<!\d )(?=(?:hundred|thousand)\b))(?P<scales>(?:[- ]?\b(?:hundred|thousand))*)\b"
+    rf"\b(?:(?P<counted>(?:{_TENS})(?:[- ](?:{_BELOW_TWENTY}))?|{_BELOW_TWENTY})"
+    rf"|(?<!\d )(?=(?:{_SCALE})\b))(?P<scales>(?:[- ]?\b(?:{_SCALE}))*)\b"
 )
+_LETTERS = re.compile(r"[a-z]+")
 
 # "Bank of Ireland", "Made Tech": capitalised words that make one name.
 PHRASE = re.compile(
@@ -154,9 +156,9 @@ def numbers(text: str) -> set[str]:
 
 def _in_words(match: re.Match[str]) -> int:
     """The value of a number in words."""
-    counted = [match[part] for part in ("tens", "unit", "small") if match[part]]
-    value = sum(int(_NUMBER_WORDS[word]) for word in counted) if counted else 1
-    return value * math.prod(_SCALES[word] for word in re.findall("[a-z]+", match["scales"]))
+    counted = _LETTERS.findall(match["counted"] or "one")  # "a hundred"
+    value = sum(int(_NUMBER_WORDS[word]) for word in counted)
+    return value * math.prod(_SCALES[word] for word in _LETTERS.findall(match["scales"]))
 
 
 def spelled(number: str) -> str:

@@ -107,9 +107,11 @@ def without_given_time(text: str, *, question: str, unknown: set[str]) -> str:
 
 # Of each mark that opens, those that close it, the usual one first.
 _CLOSING = {'"': '"', "“": "”", "„": "“”", "«": "»", "»": "«", "‘": "’"}
-# ’ closes where nothing but ‘ was opened, and ‘ opens where it will be closed: else apostrophes.
-_MARK = re.compile(r"[\"“”„«»]|(?<!\w)‘(?!\d0s)(?=(?:[^‘’]|(?<=\w)’(?=\w)){1,1000}’(?!\w))|’(?!\w)")
 _DOUBLE = re.compile(r"[\"“”„«»]")
+# ’ closes where nothing but ‘ was opened, and ‘ opens where it will be closed: else apostrophes.
+_MARK = re.compile(
+    rf"{_DOUBLE.pattern}|(?<!\w)‘(?!\d0s)(?=(?:[^‘’]|(?<=\w)’(?=\w)){{1,1000}}’(?!\w))|’(?!\w)"
+)
 _WORD = re.compile(r"[^\W_]+")
 _OMISSION = re.compile(r"\[[^\]]*\]|…|\.\.\.")
 

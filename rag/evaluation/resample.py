@@ -63,7 +63,8 @@ def ratio(pairs: Sequence[Pair]) -> Estimate:
     if not total[1]:
         return Estimate(None, None, None, 0)
     value = float(total[0] / total[1])
-    low, high = _wilson(table) if _is_share(table) else _ends(_resampled(table))
+    told = table[table[:, 1] > 0]
+    low, high = _wilson(told) if _is_share(told) else _ends(_resampled(table))
     return Estimate(value, low, high, round(float(total[1])))
 
 
@@ -82,19 +83,22 @@ def _resampled(table: Floats) -> Floats:
 
 
 def _is_share(table: Floats) -> bool:
-    """Whether each row that counts says either 0 or 1, of one thing or as all others do."""
-    told = table[table[:, 1] > 0]
-    said = told[:, 0] / told[:, 1]
-    return bool(np.isin(said, (0, 1)).all() and ((told[:, 1] == 1).all() or np.ptp(said) == 0))
+    """Whether each row says either 0 or 1 of one thing, or all say 0, or all 1."""
+    said = table[:, 0] / table[:, 1]
+    return _is_yes_or_no(table) or bool((said == 0).all() or (said == 1).all())
+
+
+def _is_yes_or_no(table: Floats) -> bool:
+    """Whether all pairs, in the last dimension, are (0, 1) or (1, 1)."""
+    return bool((table[..., 1] == 1).all() and np.isin(table[..., 0], (0, 1)).all())
 
 
 def _wilson(table: Floats) -> tuple[float, float]:
-    """Wilson's score interval of a share."""
+    """Wilson's score interval of a share, with one trial for each row."""
     from scipy.stats import binomtest
 
-    n = int(np.count_nonzero(table[:, 1]))
-    share = table[:, 0].sum() / table[:, 1].sum()
-    interval = binomtest(round(share * n), n).proportion_ci(method="wilson")
+    right = np.count_nonzero(table[:, 0])
+    interval = binomtest(right, len(table)).proportion_ci(method="wilson")
     return float(interval.low), float(interval.high)
 
 
@@ -128,7 +132,7 @@ def ratio_difference(before: Sequence[Pair | None], now: Sequence[Pair | None]) 
     if not len(table) or not total[:, 1].all():
         return Estimate(None, None, None, 0)
     value = float(_difference(total[None])[0])
-    if (table[:, :, 1] == 1).all() and np.isin(table[:, :, 0], (0, 1)).all():
+    if _is_yes_or_no(table):
         return Estimate(value, *_bonett_price(table[:, :, 0]), len(table))
     rng = np.random.default_rng(SEED)
     drawn = [_difference(table[rows].sum(axis=1)) for rows in _drawn(rng, len(table))]
@@ -145,8 +149,9 @@ def _bonett_price(sides: Floats) -> tuple[float, float]:
     n = len(sides) + 2
     gained = (int(np.count_nonzero(sides[:, 1] > sides[:, 0])) + 1) / n
     lost = (int(np.count_nonzero(sides[:, 1] < sides[:, 0])) + 1) / n
-    half = _Z * math.sqrt((gained + lost - (gained - lost) ** 2) / n)
-    return max(-1.0, gained - lost - half), min(1.0, gained - lost + half)
+    middle = gained - lost
+    half = _Z * math.sqrt((gained + lost - middle**2) / n)
+    return max(-1.0, middle - half), min(1.0, middle + half)
 
 
 def percentile_difference(before: Sequence[float], now: Sequence[float], share: float) -> Estimate:

@@ -68,7 +68,7 @@ def around(span: Span, cited: list[Span]) -> str:
 def in_runs(spans: Iterable[Span]) -> list[str]:
     """Texts that stand one after the other joined, in the order of their documents."""
     runs: list[list[Span]] = []
-    for span in sorted(set(spans), key=lambda span: (span.document.id, span.start)):
+    for span in sorted(spans, key=lambda span: (span.document.id, span.start)):
         if runs and adjoin(runs[-1][-1], span):
             runs[-1].append(span)
         else:

@@ -239,11 +239,14 @@ def _says_denied(claim: str, cited: list[Span], *, denies: bool) -> bool:
     said, denied_too = set(terms(claim)), set(denied(claim))
     if denies and not denied_too:
         return False
+    affirmed = said - denied_too
     for text in (span.clean for span in cited):
-        if any(_denies(text, word, said - denied_too) for word in said - denied_too):
-            return True
-        shared = said.intersection(terms(text))
-        if not denies and nobody_did(text) and len(shared) >= _NOBODYS * len(said):
+        words, not_so = terms(text), denied(text)
+        for word in affirmed.intersection(not_so):
+            always = words.count(word) <= not_so.count(word)
+            if always or _denied_nearest(word, affirmed, text):
+                return True
+        if not denies and nobody_did(text) and len(said & set(words)) >= _NOBODYS * len(said):
             return True
     return False
 
@@ -251,16 +254,14 @@ def _says_denied(claim: str, cited: list[Span], *, denies: bool) -> bool:
 _CLAUSE = re.compile(r"[,;:]|\b(?:and|but|while|whereas|(?:al)?though)\b", re.IGNORECASE)
 
 
-def _denies(text: str, word: str, said: set[str]) -> bool:
-    """Whether a text denies a word wherever it has it, or else where it is nearest to a claim."""
-    times = denied(text).count(word)
-    if not times or terms(text).count(word) <= times:
-        return bool(times)
+def _denied_nearest(word: str, affirmed: set[str], text: str) -> bool:
+    """Whether a text that has a word twice denies it where it has most of a claim beside it."""
     nearest = {True: 0, False: 0}
     for clause in _CLAUSE.split(text):
-        if word in terms(clause):
-            so = word in denied(clause)
-            nearest[so] = max(nearest[so], len(said.intersection(terms(clause))))
+        words = terms(clause)
+        if word in words:
+            not_so = word in denied(clause)
+            nearest[not_so] = max(nearest[not_so], len(affirmed.intersection(words)))
     return nearest[True] >= nearest[False]
 
 
