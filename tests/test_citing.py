@@ -83,6 +83,9 @@ def test_what_stood_over_a_sentence_is_no_part_of_a_claim() -> None:
         ("She said ‘a “long” pier’", None),
         ("She said ‘a “wooden” pier’", "She said a wooden pier"),
         ("It is in “the cafe\u0301”", None),
+        # Marks that are no pair.
+        ('It is "a long pier” "of stone"', 'It is "a long pier" "of stone"'),
+        ("It is «a long pier” “of wood”", "It is «a long pier» of wood"),
         ('The pier "17+1" opened', 'The pier "17+1" opened'),
         ('A pipe of 12" leads there', None),
         ('It is ""', "It is"),

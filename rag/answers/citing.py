@@ -139,10 +139,12 @@ def with_true_quotations(text: str, cited: Iterable[str]) -> str:
         if apostrophe or inner:
             continue
         piece = text[at : mark.start()]
-        closes = sign in _CLOSING[opened] if opened else sign == "”" or (sign == '"' and last)
+        only_closes = sign not in _CLOSING  # "a” is a pair, too
+        closes = only_closes or (sign in _CLOSING[opened] if opened else sign == '"' and last)
         if closes and not opened and not pieces:
             opened = "“" if sign == "”" else sign
-        pieces.append(_quoted(piece, opened, sign if closes else "", known))
+        fits = sign in _CLOSING.get(opened, "")
+        pieces.append(_quoted(piece, opened, sign if fits else "", known))
         at, opened = mark.end(), "" if closes else sign
     pieces.append(_quoted(text[at:], opened, "", known))
     return "".join(pieces).strip()
