@@ -6,6 +6,7 @@ DATA ?= ../shared/data
 SPLIT ?= test
 LIMIT ?= 40
 EVERY ?= 1
+GOLD ?= seeds/gold.jsonl
 N ?= 10000 100000
 
 .PHONY: install ask test check bench bench-chat bench-quality bench-retrieval bench-peers \
@@ -28,9 +29,9 @@ check: install  ## lint and types
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 
-bench: install  ## answer the seeds' gold set with the real models and score it
+bench: install  ## answer a gold set over the seeds with the real models and score it: GOLD=bench/sets/reworded.jsonl
 	@$(RAG) index seeds --index bench/results/index
-	@$(RAG) eval seeds/gold.jsonl --index bench/results/index --report bench/results/seeds --failures
+	@$(RAG) eval $(GOLD) --index bench/results/index --report bench/results/$(basename $(GOLD)) --failures
 
 bench-chat: install  ## follow-ups of the seeds' conversations, beside their hand-written standalone forms: EVERY=2 for half
 	@$(RAG) index seeds --index bench/results/index

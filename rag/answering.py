@@ -137,8 +137,6 @@ class Engine:
         for number, part in enumerate(ready.parts):
             found = self._find_next(part, said) if number else ready.first
             self._answer_part(part, found, said, whole=ready, known=before.claims if before else ())
-        if not (said.claims or said.absent or before) and len(ready.parts) == 1:
-            self._by_hops(ready.first.asked, said)
         ended = time.perf_counter()
         return Answer(
             question=question,
@@ -223,6 +221,7 @@ class Engine:
         write, most = self._writer.write, self.limits.max_claims
         sentences = -(-most // 2) if several else most
         claimed = [*known, *(claim.text for claim in said.claims)]
+        written = said.stats.answer_tokens
         begun = "".join(f" {text}." for text in claimed)
         held = False
         if found is whole.first and not part.leans:
@@ -239,17 +238,25 @@ class Engine:
         if not held and found is not whole.first and not (part.leans or (begun and part.of)):
             # What has nothing to go on with, or finds nothing so, is asked alone, as any question.
             held = write(found.asked, found, said, sentences=sentences)
+        described = "" if held or several else self._description(found.asked)
+        if described:
+            held = self._by_hops(found.asked, described, said)
+        # Where all together say no so surely that nothing was written, no single one says yes; and
+        # who is only described may not be answered about without being found out.
+        alone = not (held or described or part.leans or known)
+        if alone and said.stats.answer_tokens > written:
+            held = self._writer.write_alone(found, said, of=part.of)
         if not held:
             said.unanswered.append(part.text)
 
-    def _by_hops(self, asked: str, said: Said) -> None:
+    def _by_hops(self, asked: str, description: str, said: Said) -> bool:
         """Find out whom or what a question only describes, and ask it of that one.
 
         All of it holds or none: each step is checked like any answer, and the last must rest on a
         text that names what was found.
         """
         trial = said.trial()
-        question, one = self._found_out(asked, trial)
+        question, one = self._found_out(asked, description, trial)
         held = False
         if one:
             found = self._find(question)
@@ -258,12 +265,12 @@ class Engine:
             )
             held = written and trial.speaks_of(one)
         said.take(trial, held=held)
+        return held
 
-    def _found_out(self, question: str, trial: Said) -> tuple[str, str]:
+    def _found_out(self, question: str, description: str, trial: Said) -> tuple[str, str]:
         """A question with names in place of its descriptions, and the last one; or "" for that."""
         one = ""
         for _ in range(MAX_HOPS):
-            description = self._description(question)
             if not description:
                 return question, one
             found = self._find(f"Who or what is {description}?")
@@ -275,6 +282,7 @@ class Engine:
             if not one or not trial.speaks_of(one, description):
                 return question, ""
             question = question.replace(description, one, 1)
+            description = self._description(question)
         return question, one
 
     def _description(self, question: str) -> str:

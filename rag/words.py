@@ -68,6 +68,13 @@ _NUMBER_WORDS = {
     )
 } | {"thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70",
      "eighty": "80", "ninety": "90", "hundred": "100"}  # fmt: skip
+_ORDINALS = {
+    word: str(value)
+    for value, word in enumerate(
+        "third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split(), 3
+    )
+}
+_ORDINAL = re.compile(rf"\b(?:{'|'.join(_ORDINALS)})\b")
 _SCALES = {"hundred": 100, "thousand": 1000}
 _TENS = "|".join(word for word in _NUMBER_WORDS if word.endswith("ty"))
 _BELOW_TWENTY = "|".join(word for word, value in _NUMBER_WORDS.items() if int(value) < 20)
@@ -144,14 +151,15 @@ def terms(text: str) -> list[str]:
 def numbers(text: str) -> set[str]:
     """The numbers in a text in one spelling: ``2,257`` and ``2257`` agree, ``seven`` is ``7``.
 
-    ``twenty-five`` is ``25``, ``two hundred thousand`` is ``200000``, ``2½`` is ``2.5``, and what
-    is raised behind a number is a note or a power, not part of it.
+    ``twenty-five`` is ``25``, ``two hundred thousand`` is ``200000``, ``2½`` is ``2.5``, ``third``
+    is ``3``, and what is raised behind a number is a note or a power, not part of it.
     """
     text = _RAISED.sub(" ", _FRACTION.sub(lambda match: _FRACTIONS[match.group()], text))
     text = unicodedata.normalize("NFKC", _NARROW.sub("", text))
-    return set(map(spelled, _NUMBER.findall(text))) | {
-        str(_in_words(match)) for match in _IN_WORDS.finditer(text.lower())
-    }
+    lowered = text.lower()
+    in_words = {str(_in_words(match)) for match in _IN_WORDS.finditer(lowered)}
+    ordinals = {_ORDINALS[word] for word in _ORDINAL.findall(lowered)}
+    return set(map(spelled, _NUMBER.findall(text))) | in_words | ordinals
 
 
 def _in_words(match: re.Match[str]) -> int:
@@ -205,7 +213,7 @@ def names(text: str, *, first: bool = False) -> set[str]:
     With ``first`` the word that opens the text counts too: it is not the whole of a sentence.
     """
     found: set[str] = set()
-    text = _DOTTED.sub(lambda m: m.group().replace(".", ""), text)
+    text = _DOTTED.sub(lambda m: m.group().replace(".", ""), seated(text))
     for match in _NAME.finditer(text):
         before = text[: match.start()].rstrip("\"'“”‘’([ ")
         ends = before.endswith((".", "!", "?", ":")) and not _NO_END.search(before[-_LONGEST:])
@@ -263,6 +271,19 @@ def nobody_did(text: str) -> bool:
     return bool(_NOBODY.match(text)) and not _BUT_SOME.search(text)
 
 
+# A house in which somebody governs, in two words, to the city in which it stands.
+_HOUSES = {
+    "White House": "Washington", "Capitol Hill": "Washington", "Oval Office": "Washington",
+    "Downing Street": "London",
+}  # fmt: skip
+_HOUSE = re.compile(rf"\b(?:{'|'.join(_HOUSES)})\b")
+
+
+def seated(text: str) -> str:
+    """A text in which those who govern go by one word: ``Washington`` for the White House."""
+    return _HOUSE.sub(lambda match: _HOUSES[match.group()], text)
+
+
 # A capital, or where a government sits, stands for who governs: "Beijing wants new markets".
 _SEATS = dict(
     pair.split(":")
@@ -317,7 +338,7 @@ def subject(text: str, known: set[str]) -> tuple[set[str], str]:
         text: A sentence.
         known: Stems of names; what is not among them opens the sentence by chance.
     """
-    text = _DOTTED.sub(lambda m: m.group().replace(".", ""), text)
+    text = _DOTTED.sub(lambda m: m.group().replace(".", ""), seated(text))
     match = _SUBJECT.match(text)
     found = (set(terms(match["name"])) & known) - _CONJUNCTIONS if match else set()
     return (found, text[match.end() :]) if match and found else (set(), text)
@@ -344,7 +365,7 @@ def named(names_: set[str], text: str, *, seats: bool = True) -> bool:
     Without ``seats`` Brussels is the city alone.
     """
     standing = _standing_for(seats)
-    there = {standing.get(term, term)[:_ALIKE] for term in terms(text)}
+    there = {standing.get(term, term)[:_ALIKE] for term in terms(seated(text))}
     return any(standing.get(name, name)[:_ALIKE] in there for name in names_)
 
 

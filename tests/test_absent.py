@@ -62,6 +62,7 @@ def test_a_name_that_no_document_mentions(
         "What is told in the Handbook of the port?",
         "What is the Finnish share of the ships?",  # an adjective
         "What is Helsinki's share of the ships?",  # where a government sits
+        "What does the White House say of the ships of the port?",  # likewise
         "Who is the owner of the port at Kvale?",  # the file's name alone has it
         "What did Mayor Tromvik open in the spring?",  # who goes by a title may have no name there
         "What was built by the Board on a Monday in March?",

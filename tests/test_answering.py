@@ -62,6 +62,7 @@ class Scripted(ExtractiveGenerator):
         assert self._prompt
         for text in self._script([e.clean for e in self._prompt.evidence]):
             self.taken += 1
+            self.written += len(text.split())
             yield text
 
 
@@ -194,6 +195,60 @@ def test_what_nothing_supports_is_withheld_with_its_reason(engine: Callable[...,
     assert nothing.nearest
 
 
+class OneByOne(Scripted):
+    """Is lost among several sources, and tells of each alone how surely that answers."""
+
+    def __init__(self, odds: Callable[[str], float]) -> None:
+        super().__init__(lambda shown: shown if len(shown) == 1 else [f"{INVENTED}."])
+        self._odds = odds
+        self.alone: list[str] = []
+
+    def read(self, prompt: Prompt) -> int:
+        if len(prompt.evidence) == 1:
+            self.alone.append(prompt.evidence[0].clean)
+        return super().read(prompt)
+
+    def log_odds(self, yes: str, no: str) -> float:
+        assert self._prompt
+        shown = self._prompt.evidence
+        return self._odds(shown[0].clean) if len(shown) == 1 else 20.0
+
+    def judge(self, prompt: Prompt, yes: str, no: str) -> float:
+        return 3.0
+
+
+def test_what_is_lost_among_sources_is_asked_of_each_alone(engine: Callable[..., Engine]) -> None:
+    odds: dict[str, float] = {}
+    writer = OneByOne(lambda text: odds.setdefault(text, 2.0 + len(odds)))
+    answer = engine(writer).answer(QUESTION)
+    check_contract(answer)
+    surest = max(odds, key=lambda text: odds[text])
+    assert len(odds) > 2
+    assert writer.alone == [*odds, surest], "each once, then the surest is answered from"
+    assert len(answer.claims) == 1
+    assert answer.citations[0].quote[:20] in surest
+    assert [claim.text for claim in answer.dropped] == [INVENTED]
+    assert answer.unanswered == ()
+
+
+def test_one_alone_must_be_surer_than_all_together(engine: Callable[..., Engine]) -> None:
+    """What passes of all together (0.5 at log odds of 0) does not of one by itself."""
+    answer = engine(OneByOne(lambda _: 0.3)).answer(QUESTION)
+    check_contract(answer)
+    assert answer.status == "unanswerable"
+    assert answer.nearest
+
+
+def test_what_cannot_be_understood_alone_is_not_asked_of_one_source(
+    engine: Callable[..., Engine],
+) -> None:
+    writer = OneByOne(lambda _: 20.0)
+    answer = engine(writer).answer(f"{QUESTION[:-1]}, and what does he say of it?")
+    check_contract(answer)
+    assert answer.claims, "the first part"
+    assert answer.unanswered == ("What does he say of it?",)
+
+
 def test_one_that_repeats_itself_is_stopped(engine: Callable[..., Engine]) -> None:
     writer = Scripted(lambda shown: [shown[0], f"- {shown[0]}", shown[1], *shown * 50])
     answer = engine(writer).answer(QUESTION)
@@ -234,7 +289,8 @@ def test_a_later_part_goes_on_with_the_answer_to_those_before(
     class Listening(Scripted):
         def sentences(self, opening: str, *, max_tokens: int, limit: int) -> Iterator[str]:
             assert self._prompt
-            openings.append((self._prompt.question, opening))
+            if len(self._prompt.evidence) > 1:  # not of one source by itself
+                openings.append((self._prompt.question, opening))
             return super().sentences(opening, max_tokens=max_tokens, limit=limit)
 
     asked = f"{QUESTION[:-1]}, and what does Xi Jinping say of overcapacity?"

@@ -60,6 +60,7 @@ def test_something_must_be_asked_beside_the_description() -> None:
         ("The country Ida Moen is from is small and cold", ""),
         ("The country Ida Moen is from is One Two Three Four Five Six Seven Eight Nine", ""),
         ("The country Ida Moen is from is", ""),
+        ("The country Ida Moen is from is a member of the Nordic Council", ""),
     ],
 )
 def test_what_a_description_is_found_to_mean(claim: str, one: str) -> None:

@@ -279,6 +279,11 @@ def test_a_lead_can_be_cited_and_nothing_is_offered_twice() -> None:
     [
         ("How many troops were sent?", "Macron proposed to send troops", False),
         ("How many troops were sent?", "Macron sent 300 troops", True),
+        ("Did Macron say how many troops they must send?", "He left that to them", True),
+        ("Can you tell me how many troops were sent?", "Macron proposed to send troops", False),
+        ("Who decides on my request?", "The second-line supervisor decides", True),
+        ("Who decides on my request?", "You must request it", False),
+        ("Who decides on Oda's request?", "The second-line supervisor decides", False),
         ("How many troops were sent?", "Macron sent two brigades", True),
         ("How much of the carbon does China emit?", "China emits a quarter of it", True),
         ("When did Brussels open it?", "Brussels opened it in this context", False),
@@ -513,11 +518,31 @@ SHIPS = "The ships of the northern fleet carry grain and timber to Malmo."
          False),
         ("The old harbour of Lund was closed in May because the fleet carries grain and timber",
          True),
+        ("It was the closing of the old harbour by the council, and ships with grain and timber",
+         True),
+        ("It was the northern fleet of the council and the closing of the timber in the harbour",
+         False),
     ],
 )  # fmt: skip
 def test_a_sentence_of_two_halves_is_in_neither(claim: str, supported: bool) -> None:
     found = judge(claim, HARBOUR, "Nothing more is known.", SHIPS, question="What happened?")
     assert ("in no single text" not in found.reason) == supported
+
+
+def test_who_says_it_and_by_which_first_name_is_no_half_of_a_sentence() -> None:
+    claim = "Josep Borrell believes that Europe should not resist the rise"
+    found = judge(claim, "We should not resist the rise.", question="What does Borrell think?")
+    assert "in no single text" not in found.reason
+
+
+def test_a_third_round_is_one_of_three() -> None:
+    text = "He is on his third round of shuttle diplomacy."
+    question = "How many rounds of shuttle diplomacy has he reached?"
+    assert not judge(
+        "He has reached three rounds of shuttle diplomacy", text, question=question
+    ).reason
+    found = judge("He has reached four rounds of shuttle diplomacy", text, question=question)
+    assert found.reason == "the number 4 is not in the cited text"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from rag.words import (
     denied,
     figures,
+    named,
     names,
     negated,
     numbers,
@@ -51,6 +52,16 @@ def test_numbers_have_one_spelling() -> None:
     assert numbers("3.5 and 3,5 per cent; seven, ninety") == {"3.5", "7", "90"}
     assert numbers("５０th anniversary") == {"50"}
     assert figures("the two sides, seven of 27, 58.2% in G20") == {"7", "27", "58.2", "20"}
+    assert numbers("his third round, the 12th and the twelfth") == {"3", "12"}
+    assert figures("first of all, for a second") == set(), "those are seldom figures"
+
+
+def test_who_governs_goes_by_the_house_too() -> None:
+    assert names("They asked the White House.") == {"washington"}
+    assert named(names("They asked the White House."), "American tariffs rose.")
+    assert named({"usa"}, "The White House raised tariffs.")
+    assert not named(names("They asked the White House."), "A white house was sold.")
+    assert names("He painted his house white.") == set()
 
 
 def test_names_do_not_merely_open_a_sentence() -> None:

@@ -5,6 +5,7 @@ A claim is handed on only with the texts that support it; what fails is taken do
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from rag.answers.answerability import NEUTRAL, SUREST, UNSUREST, probability
 from rag.answers.citing import claim_text, without_false_yes, without_given_time
 from rag.answers.compose import ANSWER_OPENING, JUDGEMENT, NO, YES, compose, compose_judgement
 from rag.answers.said import Said, Verifier
-from rag.records import Claim, Embedder, Evidence, Generator, Hit, Prompt
+from rag.records import Embedder, Evidence, Generator, Hit, Prompt
 from rag.retrieval.evidence import other_side
 from rag.retrieval.retrieve import Query
 from rag.storage.store import Store
@@ -99,47 +100,109 @@ class ClaimWriter:
             answer_tokens=limits.max_answer_tokens
             + len(self.generator.tokenize(opening, special=False)),
         )
+        check = self._verifier(prompt)
+        held = self._write(
+            question, prompt, found, said, check, opening=opening, opens=opens, several=several,
+            of=of, sentences=sentences,
+        )  # fmt: skip
+        if len(held) == 1 and not several and limits.max_claims > 1:
+            self._add_other_side(*held[0], check, found, prompt, said)
+        said.saw(found.hits)
+        return bool(held)
+
+    def write_alone(self, found: Found, said: Said, *, of: str = "") -> bool:
+        """Answer what all the evidence together did not from one piece of it; whether that holds.
+
+        A small model loses the sentence that answers among those that do not. Of each by itself it
+        tells better whether that answers, and of the one that does, it says what it says.
+
+        Args:
+            found: What was found for what is asked.
+            said: Takes down what comes of it.
+            of: Whom or what it asks about, where the same is asked of another as well.
+        """
+        if len(found.evidence) < 2:
+            return False  # that one was all the evidence together
+        room = self.limits.max_answer_tokens
+        prompts = [
+            compose(found.asked, [item], generator=self.generator, answer_tokens=room)
+            for item in found.evidence
+        ]
+        surest, most = prompts[0], -math.inf
+        for prompt in reversed(prompts):  # the best last: mostly it is the surest, and read already
+            reused = self.generator.read(prompt)
+            said.count(prompt, reused, self.generator)
+            stated = self.generator.log_odds(YES, NO)
+            if stated >= most:
+                surest, most = prompt, stated
+        held = self._write(
+            found.asked, surest, found, said, self._verifier(surest), of=of,
+            sentences=self.limits.max_claims, alone=True,
+        )  # fmt: skip
+        if held:
+            said.first_token_at = self.generator.first_token_at  # what came before was withheld
+        return bool(held)
+
+    def _verifier(self, prompt: Prompt) -> Verifier:
+        return Verifier(
+            prompt.question, prompt.evidence, store=self.store, embedder=self.embedder,
+            threshold=self.limits.support_threshold,
+        )  # fmt: skip
+
+    def _write(
+        self,
+        question: str,
+        prompt: Prompt,
+        found: Found,
+        said: Said,
+        check: Verifier,
+        *,
+        opening: str = "",
+        opens: str = "",
+        several: bool = False,
+        of: str = "",
+        sentences: int,
+        alone: bool = False,
+    ) -> list[tuple[str, Support]]:
+        """Write from one prompt and say what holds; returns that."""
+        limits = self.limits
         reused = self.generator.read(prompt)
         stated = self.generator.log_odds(YES, NO)
+
+        def probable(judged: float, fluent: float) -> float:
+            return probability(stated, judged=judged, fluent=fluent, alone=alone)
+
         # The most that a judgement could make of it; if that is too little, nothing is written.
-        answerability = probability(stated, judged=SUREST, fluent=0.0) if prompt.evidence else 0.0
-        known = len(said.claims)
+        answerability = probable(SUREST, 0.0) if prompt.evidence else 0.0
+        held: list[tuple[str, Support]] = []
         if answerability >= limits.answer_threshold:
-            check = Verifier(
-                prompt.question, prompt.evidence, store=self.store, embedder=self.embedder,
-                threshold=limits.support_threshold,
-            )  # fmt: skip
             written = self.generator.sentences(
                 ANSWER_OPENING + opening, max_tokens=limits.max_answer_tokens, limit=sentences
             )
             if opens:
                 written = _opened(opens, written)
-            first: tuple[str, Support] | None = None
             checked = self._checked(written, check, found, prompt, several=several, of=of)
             for text, support_ in checked:
-                score = round(support_.score, 4)
                 if support_.reason:
-                    said.dropped.append(Claim(text, (), "unsupported", score, support_.reason))
+                    said.withhold(text, support_.score, support_.reason)
                     continue
-                if len(said.claims) == known:
-                    first, judged, fluent = (text, support_), NEUTRAL, self._fluency()
-                    least = probability(stated, judged=UNSUREST, fluent=fluent)
+                if not held:
+                    judged, fluent = NEUTRAL, self._fluency()
                     # Reading a judgement takes two seconds: not where it could change nothing. With
                     # a threshold of 0 answers are made to choose one, and all of it is wanted.
-                    sure = 0 < limits.answer_threshold <= least
-                    if not several and not sure:
+                    least, most = probable(UNSUREST, fluent), probable(SUREST, fluent)
+                    decided = not least < limits.answer_threshold <= most
+                    if not several and not (decided and limits.answer_threshold > 0):
                         judged = self._judged(question, prompt.evidence, text, support_)
-                    answerability = probability(stated, judged=judged, fluent=fluent)
+                    answerability = probable(judged, fluent)
                     if answerability < limits.answer_threshold:
-                        said.dropped.append(Claim(text, (), "unsupported", score, NOT_ASKED))
+                        said.withhold(text, support_.score, NOT_ASKED)
                         break
-                said.add(text, support_.spans, score)
-            if first and len(said.claims) == known + 1 and not several and limits.max_claims > 1:
-                self._add_other_side(*first, check, found, prompt, said)
+                held.append((text, support_))
+                said.add(text, support_.spans, support_.score)
         said.answerability.append(answerability)
-        said.saw(found.hits)
         said.count(prompt, reused, self.generator)
-        return len(said.claims) > known
+        return held
 
     def _judged(
         self, question: str, evidence: tuple[Evidence, ...], claim: str, found: Support
@@ -217,7 +280,7 @@ class ClaimWriter:
         if support_.reason:
             return
         if self._judged(found.asked, prompt.evidence, text, support_) >= _ANSWERS_TOO:
-            said.add(f"Another source says: “{text}”", support_.spans, round(support_.score, 4))
+            said.add(f"Another source says: “{text}”", support_.spans, support_.score)
 
 
 def _opened(words: str, sentences: Iterator[str]) -> Iterator[str]:

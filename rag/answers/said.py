@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
+from functools import cached_property
 
 from rag.answers.citing import Citations, with_true_quotations
-from rag.records import Citation, Claim, Embedder, Evidence, Generator, Hit, Prompt, Stats
+from rag.records import (
+    Citation,
+    Claim,
+    Embedder,
+    Evidence,
+    FloatMatrix,
+    Generator,
+    Hit,
+    Prompt,
+    Stats,
+)
 from rag.storage.store import Store
 from rag.verification.spans import Span, in_runs, spans_of
 from rag.verification.subjects import spoken_of_throughout
@@ -42,10 +53,15 @@ class Said:
             return
         known = len(self.book.citations)
         labels = tuple(dict.fromkeys(self.book.label(span) for span in spans))
-        claim = Claim(text, labels, "supported", score)
+        claim = Claim(text, labels, "supported", round(score, 4))
         self.claims.append(claim)
         if self._on_claim:
             self._on_claim(claim, tuple(self.book.citations[known:]))
+
+    def withhold(self, text: str, score: float, reason: str) -> None:
+        """A claim that is not said; one that was withheld before is so for the reason then."""
+        if text not in (earlier.text for earlier in self.dropped):
+            self.dropped.append(Claim(text, (), "unsupported", round(score, 4), reason))
 
     def trial(self) -> Said:
         """Another try at the same question, of which nothing is told before it is taken."""
@@ -121,14 +137,25 @@ class Verifier:
         threshold: float,
     ) -> None:
         self._question, self._embedder, self._threshold = question, embedder, threshold
+        self._evidence, self._store = evidence, store
+
+    @cached_property
+    def _spans(self) -> list[Span]:
+        evidence, store = self._evidence, self._store
         throughout = {
             id_: spoken_of_throughout(store.text(id_)) for id_ in {e.document.id for e in evidence}
         }
-        self._spans = [
+        return [
             replace(span, throughout=throughout[span.document.id]) for span in spans_of(evidence)
         ]
-        self._vectors = embedder.embed([_fitting(span.clean, embedder) for span in self._spans])
-        self._rarity = store.rarity(term for span in self._spans for term in terms(span.clean))
+
+    @cached_property
+    def _vectors(self) -> FloatMatrix:
+        return self._embedder.embed([_fitting(span.clean, self._embedder) for span in self._spans])
+
+    @cached_property
+    def _rarity(self) -> dict[str, float]:
+        return self._store.rarity(term for span in self._spans for term in terms(span.clean))
 
     def __call__(self, claim: str) -> Support:
         """What supports a claim."""

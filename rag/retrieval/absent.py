@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from rag.records import Hit
 from rag.storage.store import Store
-from rag.words import MONTHS, PHRASE, TITLES, beginnings, names, stem, terms, tokens
+from rag.words import MONTHS, PHRASE, TITLES, beginnings, names, seated, stem, terms, tokens
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 # What somebody asks about a case of their own a general rule decides, whatever they name in it.
@@ -38,7 +38,7 @@ def absent_names(question: str, hits: Sequence[Hit], store: Store) -> tuple[str,
         hits: The passages that were found for it.
         store: The whole index, whatever part of it was searched.
     """
-    asking = _SENTENCE.split(question.strip())[-1]
+    asking = seated(_SENTENCE.split(question.strip())[-1])
     inside, words = names(asking), asking.split()
     headline = 3 * sum(word[:1].isupper() for word in words) > 2 * len(words)
     if headline or _OWN.search(question) or len(_ENGLISH & set(tokens(asking))) < 2:

@@ -87,6 +87,15 @@ _REACHED = tuple(
         (r"e-?mail address(?:es)?", re.compile(r"\S@\S"), "address"),
     )
 )
+# "Did he say how much they pay?" asks whether he said it; "Can you tell me how much?" asks that.
+_WHETHER = re.compile(
+    r"(?:and |but |so )?(?:is|are|was|were|do|does|did|has|have|had|will|would|should|may|might"
+    r"|must|(?:can|could)(?! (?:you|anybody|anyone|somebody|someone)\b))\b",
+    re.IGNORECASE,
+)
+# Of a case of one's own a role decides ("your supervisor"), or an address to write to.
+_OWN = re.compile(r"\b(?:I|[Ww]e|[Mm]y|[Oo]ur|me|us)\b")
+_MODAL = frozenset({"must", "may", "need"})
 _REPLY = re.compile(
     r"\b(?:how|what) (?:did|does|do|has|have|had|will|would) (?P<one>[^?,]{2,80}?)"
     r" (?:respond|react|repl(?:y|ie)|answer|retaliate)(?:s|d|ed)?\b(?P<other>.*)",
@@ -101,11 +110,14 @@ def out_of_kind(question: str, claim: str) -> str:
 
     A question for a quantity is not answered without a number, one for a time not without a time,
     one for a measure ("How high?") not without any of them, one for a name not without a name,
-    beside those that the question itself gives, one for a telephone number or an e-mail address
-    not without one; and how one replied to another is not answered by what that other did.
+    beside those that the question itself gives, unless it is about a case of the asker's own, one
+    for a telephone number or an e-mail address not without one; and how one replied to another is
+    not answered by what that other did. Whether something is so has no such kind.
     """
     if _of_the_other(question, claim):
         return "it says what the other did, and a reply to it was asked for"
+    if _WHETHER.match(question):
+        return ""
     for asks, sign, what in _REACHED:
         if asks.search(question):
             return "" if sign.search(claim) else f"it gives no {what}, and one was asked for"
@@ -129,6 +141,8 @@ def out_of_kind(question: str, claim: str) -> str:
         new_names = {name for name in names(claim, first=True) if name not in initials}
         if _NAME_OF.search(question):
             new_names |= {t for m in _CALLED.finditer(claim) for t in terms(m["called"])}
+        if _OWN.search(question):
+            new_names |= {t for t in terms(claim) if t not in _MODAL}
         new_names = {name for name in new_names if not named({name}, question, seats=False)}
         return "" if new_names else "it gives no name, and one was asked for"
     return ""

@@ -24,7 +24,7 @@ from rag.verification.figures import misread
 from rag.verification.hops import repeated
 from rag.verification.spans import Span, around
 from rag.verification.subjects import exchanged, misplaced, stranger, unmentioned
-from rag.words import named, negated, terms
+from rag.words import PHRASE, named, negated, terms
 
 
 def fault(claim: str, cited: list[Span], question: str, *, foreign: bool) -> str:
@@ -111,15 +111,41 @@ def _welded(claim: str, cited: list[Span], question: str) -> bool:
     words in a row out of another.
     """
     asked = set(terms(question))
+    asked |= {term for who in _whole_names(claim) if asked & who for term in who}
     texts = [set(terms(around(span, cited))) for span in cited]
-    for clause in _CLAUSE.split(claim):
+    for clause in _CLAUSE.split(_SAYING.sub(" ", claim)):
         new = set(terms(clause)) - asked
         most = max(len(new & text) for text in texts)
-        if len(new) >= _WELDED and most < _TOGETHER * len(new):
+        if (
+            len(new) >= _WELDED
+            and most < _TOGETHER * len(new)
+            and not _listed(clause, asked, texts)
+        ):
             return True
         if any(_patched(terms(said), asked, texts) for said in _BECAUSE.split(clause)):
             return True
     return False
+
+
+_SAYING = re.compile(
+    r"\b(?:sa(?:y|ys|id)|(?:argue|claim|think|believe|write|consider)(?:s|d)?|thought|wrote)\b",
+    re.I,
+)
+_AND = re.compile(r"(?:,?\s+(?:and|or|as well as)|,)\s+(?:(?:including|such as|namely)\s+)?")
+_WHOLLY = 0.8  # share of an entry of a list that one text must have
+
+
+def _whole_names(text: str) -> list[set[str]]:
+    """The stems of each name: who asks of Borrell may be told of Josep Borrell."""
+    return [set(terms(match.group())) for match in PHRASE.finditer(text)]
+
+
+def _listed(clause: str, asked: set[str], texts: list[set[str]]) -> bool:
+    """Whether a clause lists what several texts say, each entry wholly out of one of them."""
+    entries = [new for entry in _AND.split(clause) if (new := set(terms(entry)) - asked)]
+    return len(entries) > 1 and all(
+        any(len(new & text) >= _WHOLLY * len(new) for text in texts) for new in entries
+    )
 
 
 def _patched(said: list[str], asked: set[str], texts: list[set[str]]) -> bool:

@@ -71,10 +71,18 @@ def leaves_a_question(question: str, description: str) -> bool:
     return bool(left and _names(description))
 
 
+_ANY = re.compile(r"(?:an?|some) ")  # small: "A Tribe Called Quest" is a name
+
+
 def meant(claim: str, description: str) -> str:
-    """What a claim "<description> is ..." gives it as: a name or a figure, or "" for neither."""
+    """What a claim "<description> is ..." gives it as: a name or a figure, or "" for neither.
+
+    "A baker in Oslo" is nobody whom anything could be asked of.
+    """
     said = claim[len(description) :].removeprefix(" is").strip()
     found = _END.split(said, maxsplit=1)[0].strip(' ,.:"“”')
+    if _ANY.match(found):
+        return ""
     known = set(terms(description))
     new = (_names(found) | numbers(found)) - known
     return found if new and len(found.split()) <= _MAX_WORDS else ""
