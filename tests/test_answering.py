@@ -336,6 +336,21 @@ def test_a_part_that_finds_nothing_by_going_on_is_asked_alone(
     assert len(asked_) == 2, "what leans on the part before cannot be asked alone"
 
 
+def test_to_say_the_same_again_answers_no_other_part(engine: Callable[..., Engine]) -> None:
+    said: list[str] = []
+
+    def script(shown: list[str]) -> list[str]:
+        said.append(said[0] if said else shown[0])
+        return said[-1:]
+
+    later = "What does Xi Jinping say of overcapacity?"
+    answer = engine(Scripted(script)).answer(f"{QUESTION[:-1]}, and {later[0].lower()}{later[1:]}")
+    check_contract(answer)
+    assert len(answer.claims) == 1
+    assert len(said) > 2
+    assert answer.unanswered == (later,)
+
+
 def test_a_part_that_leans_is_searched_beside_the_question_and_beside_its_answer(
     engine: Callable[..., Engine],
 ) -> None:

@@ -198,8 +198,8 @@ class ClaimWriter:
                     if answerability < limits.answer_threshold:
                         said.withhold(text, support_.score, NOT_ASKED)
                         break
-                held.append((text, support_))
-                said.add(text, support_.spans, support_.score)
+                if said.add(text, support_.spans, support_.score):
+                    held.append((text, support_))
         said.answerability.append(answerability)
         said.count(prompt, reused, self.generator)
         return held

@@ -45,18 +45,19 @@ class Said:
         self.first_token_at = 0.0
         self._on_claim = on_claim
 
-    def add(self, text: str, spans: tuple[Span, ...], score: float) -> None:
-        """A supported claim; one that was made before is not made again."""
+    def add(self, text: str, spans: tuple[Span, ...], score: float) -> bool:
+        """A supported claim; one that was made before is not made again. Whether it was made."""
         over = [f"{span.section} {span.document.title}" for span in spans]
         text = with_true_quotations(text, [*in_runs(spans), *over])
         if text in (earlier.text for earlier in self.claims):
-            return
+            return False
         known = len(self.book.citations)
         labels = tuple(dict.fromkeys(self.book.label(span) for span in spans))
         claim = Claim(text, labels, "supported", round(score, 4))
         self.claims.append(claim)
         if self._on_claim:
             self._on_claim(claim, tuple(self.book.citations[known:]))
+        return True
 
     def withhold(self, text: str, score: float, reason: str) -> None:
         """A claim that is not said; one that was withheld before is so for the reason then."""
