@@ -98,6 +98,13 @@ MONTHS = {
     for name in names.split()
 }  # fmt: skip
 YEAR = r"(?:1[5-9]|20)\d\d"  # a pattern: what is likely to be one
+_DAY = re.compile(rf"(?<!\d){YEAR}[-_.](?P<month>\d\d)(?!\d)")  # 2019-05, 2019-05-02
+
+
+def months(text: str) -> list[str]:
+    """The names of the months of a text's dates in figures."""
+    found = {int(match["month"]) for match in _DAY.finditer(text)}
+    return [name for name, number in MONTHS.items() if number in found]
 
 
 _stemmers = threading.local()  # a stemmer works on its own fields: two threads would mix words
@@ -305,6 +312,7 @@ _SAME = {
     "western": "west", "eastern": "east", "northern": "north", "southern": "south",
     "english": "england", "scottish": "scotland", "welsh": "wales", "irish": "ireland",
     "norwegian": "norway", "finnish": "finland", "swiss": "switzerland",
+    **{month[:3]: month for month in MONTHS if len(month) > 3}, "sept": "september",
 }  # fmt: skip
 _SUBJECT = re.compile(
     r"[\"'“‘(]*(?:(?:According to|In|On|By|At|After|Before|Since|During|Under|From|As|Although"
@@ -319,6 +327,22 @@ _SUBJECT = re.compile(
     r"(?P<name>(?:[^\W\d_]*[A-ZÀ-ÖØ-Þ][\w.-]*)(?:(?: (?:of|de|von|van|and|the|al|bin|der|la))*"
     r" [A-ZÀ-ÖØ-Þ][\w.-]*)*)"
 )
+
+
+_IRREGULAR = (
+    "begin began begun", "bring brought", "build built", "buy bought", "choose chose chosen",
+    "draw drew drawn", "fall fell fallen", "feel felt", "find found", "get got", "give gave given",
+    "go went gone", "grow grew grown", "hold held", "keep kept", "know knew known", "lead led",
+    "leave left", "lose lost", "make made", "mean meant", "meet met", "pay paid", "rise rose risen",
+    "say said", "see saw seen", "sell sold", "send sent", "speak spoke spoken", "spend spent",
+    "take took taken", "tell told", "think thought", "win won", "write wrote written",
+)  # fmt: skip
+
+
+def in_all_forms(stems: set[str]) -> set[str]:
+    """Stems with those of the other forms of irregular verbs among them: "pay" for "paid"."""
+    verbs = (set(map(stem, forms.split())) for forms in _IRREGULAR)
+    return stems.union(*(forms for forms in verbs if forms & stems))
 
 
 # By which somebody is spoken of without a name: "the President".

@@ -202,6 +202,14 @@ def test_a_name_in_the_place_of_another_is_not_said(claim: str, withheld: str) -
     assert reason == fault if withheld else not reason.startswith("the cited text does not say")
 
 
+def test_another_form_of_a_verb_adds_nothing_to_the_question() -> None:
+    text = "Turkey paid for the Russian air defence system, and Oda was told of it."
+    question = "What did Turkey pay for the Russian air defence system?"
+    claim = "Turkey paid for the Russian air defence system"
+    assert "the question does not" in judge(claim, text, question=question).reason
+    assert not judge(f"{claim}, Oda was told", text, question=question).reason
+
+
 def test_a_claim_that_only_points_cannot_be_checked() -> None:
     text, question = "China lifted sanctions, and the EU did not.", "Did the EU do the same?"
     assert "the question does not" in judge("The EU did the same", text, question=question).reason
@@ -298,6 +306,9 @@ def test_a_lead_can_be_cited_and_nothing_is_offered_twice() -> None:
         ("How high would the tariffs be?", "They would be twice as high", True),
         ("How long will the ban last?", "The ban will last until Oda lifts it", True),
         ("How long will the ban last?", "The ban is meant to protect Oda's farms", False),
+        ("How long did Oda and Xi talk?", "Oda and Xi held talks on 26 April", False),
+        ("How long did Oda and Xi talk?", "They talked from April to 3 May", True),
+        ("How long did Oda and Xi talk?", "They talked 26 hours on 3 May", True),
         ("How often is the backup checked?", "The backup is checked daily", True),
         ("How big a threat is Oda?", "Oda is a threat to all fishers", True),
         ("How far does the ban go?", "It goes as deep as the fisheries", True),
@@ -326,6 +337,10 @@ def test_a_lead_can_be_cited_and_nothing_is_offered_twice() -> None:
         ("How did Norway's envoy respond to Oda's plan?", "Oda pressed Norway's envoy", False),
         ("How did Norway's envoy respond to Oda's plan?", "Norway refused to talk", True),
         ("How did Norway's envoy respond to Oda's plan?", "The envoy walked out", True),
+        ("What was Oda's reply when Xi raised the ban?", "Xi raised the ban at Lund", False),
+        ("What was Oda's reply when Xi raised the ban?", "Oda kept the ban", True),
+        ("What was Oda's reply when asked whether Xi rules?", "Xi rules", True),
+        ("What was the EU's response to China?", "China sanctioned ten envoys", False),
         ("How did the Dutch envoy to Rome answer Italy's protest?", "Italy was angry", False),
         ("How did the Dutch envoy to Rome answer Italy's protest?", "The Dutch left", True),
         ("What did Beijing reply to the EU?", "China denied the charge", True),
@@ -436,6 +451,58 @@ def test_whoever_is_quoted_says_all_of_the_quotation() -> None:
     assert not reason(claim, f"{before} {text} So be it.” Oda left.")
     assert "does not say this of oda" in reason(other, f"{before} {text} So be it.” Oda left.")
     assert "does not say this of li" in reason(claim, f"Li spoke. {text}")
+
+
+def of(document: DocumentInfo, claim: str, text: str, *, question: str, section: str = "") -> str:
+    """Why a claim is not supported by a text of a document, or ""."""
+    embedder = HashEmbedder()
+    return support(
+        claim, [Span(document, 0, len(text), text, section=section)], question=question,
+        claim_vector=embedder.embed([claim])[0], span_vectors=embedder.embed([text]), rarity={},
+        threshold=0.5,
+    ).reason  # fmt: skip
+
+
+def test_a_year_that_the_question_gives_may_be_its_document_s() -> None:
+    text = "Oda praised plans for 11 early voting centers in the city."
+    claim = "Oda praised plans for 11 early voting centers in the city for 2024"
+    question = "How many early voting centers were planned in the city for 2024?"
+    assert "2024" in of(DOCUMENT, claim, text, question=question)
+    for document in (
+        replace(DOCUMENT, path="minutes-2024-08-12.md"),
+        replace(DOCUMENT, title="Minutes of August 2024"),
+        replace(DOCUMENT, date="2024-08-12"),
+    ):
+        assert not of(document, claim, text, question=question)
+        assert "2024" in of(document, claim, text, question="How many are planned in the city?")
+        other = claim.replace("2024", "2023")
+        assert "2023" in of(document, other, text, question=question.replace("2024", "2023"))
+    assert not of(DOCUMENT, claim, text, question=question, section="Meetings of 2024")
+    assert "2024" in of(replace(DOCUMENT, path="no20241.md"), claim, text, question=question)
+
+
+def test_a_month_that_the_question_gives_may_be_its_document_s() -> None:
+    text = "Oda of the Lund Housing Association spoke for the owners against the rise."
+    claim = "Oda of the Lund Housing Association spoke for the owners in September"
+    question = "Who spoke for the owners in September?"
+    assert "septemb" in of(DOCUMENT, claim, text, question=question)
+    assert not of(replace(DOCUMENT, path="x-2024-09-24.md"), claim, text, question=question)
+    assert not of(replace(DOCUMENT, date="2024-09"), claim, text, question=question)
+    assert "septemb" in of(replace(DOCUMENT, date="2024-10-09"), claim, text, question=question)
+    assert not of(DOCUMENT, claim, f"{text[:-1]} (Sept. 3).", question=question)
+    february = claim.replace("September", "February")
+    short = f"{text[:-1]} on Feb 24th."
+    assert not of(DOCUMENT, february, short, question=question)
+
+
+def test_a_file_may_go_by_the_name_of_whom_it_is_about() -> None:
+    claim = "Lund is planning 11 early voting centers in the north"
+    text = "Oda told of plans for 11 early voting centers in the north."
+    question = "How many early voting centers is Lund planning in the north?"
+    fault = "does not say this of lund"
+    assert fault in of(DOCUMENT, claim, text, question=question)
+    assert not of(replace(DOCUMENT, path="lund_council.md"), claim, text, question=question)
+    assert fault in of(replace(DOCUMENT, path="lund/oda.md"), claim, text, question=question)
 
 
 def test_a_figure_from_another_text_is_another_thing_s_figure() -> None:

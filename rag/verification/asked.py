@@ -6,7 +6,7 @@ import re
 
 from rag.verification.hops import described_by
 from rag.verification.spans import Span
-from rag.words import MONTHS, YEAR, named, names, numbers, passive, subject, terms
+from rag.words import MONTHS, PHRASE, YEAR, named, names, numbers, passive, subject, terms
 
 _QUANTITY = re.compile(
     r"\bhow (?:many|much)\b|\b(?:what|which) (?:number|percentage|share|rate|price|amount"
@@ -29,6 +29,8 @@ _MEASURED = re.compile(
     r"|seldom|times?)\b",
     re.IGNORECASE,
 )
+_HOW_LONG = re.compile(r"\bhow long\b", re.IGNORECASE)
+_SINCE = re.compile(r"\b(?:since|from|until|till|to|through|between|by|after|before)\b")
 _VAGUE = re.compile(
     r"\b(?:half|third|quarter|tenth|dozens?|doubled?|tripled?|twice|thrice|none|no)\b", re.I
 )
@@ -96,12 +98,17 @@ _WHETHER = re.compile(
 # Of a case of one's own a role decides ("your supervisor"), or an address to write to.
 _OWN = re.compile(r"\b(?:I|[Ww]e|[Mm]y|[Oo]ur|me|us)\b")
 _MODAL = frozenset({"must", "may", "need"})
-_REPLY = re.compile(
-    r"\b(?:how|what) (?:did|does|do|has|have|had|will|would) (?P<one>[^?,]{2,80}?)"
-    r" (?:respond|react|repl(?:y|ie)|answer|retaliate)(?:s|d|ed)?\b(?P<other>.*)",
-    re.IGNORECASE,
+_REPLY = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"\b(?:how|what) (?:did|does|do|has|have|had|will|would) (?P<one>[^?,]{2,80}?)"
+        r" (?:respond|react|repl(?:y|ie)|answer|retaliate)(?:s|d|ed)?\b(?P<other>.*)",
+        r"\bwhat (?:was|were|is) (?P<one>[^?,]{2,80}?)['’]s? (?:answer|reaction|reply"
+        r"|response)\b(?P<other>.*)",
+    )
 )
 _OF = re.compile(r"\s(?:to|of|in|for|at|on|from|with)\s")
+_WHEN_DONE = re.compile(rf"\bwhen (?:the )?({PHRASE.pattern})")
 _ABOUT = re.compile(r"\b(?:when|whether|if|that|about|on|over|regarding)\b")
 
 
@@ -128,7 +135,10 @@ def out_of_kind(question: str, claim: str) -> str:
         return "" if counted else "it gives no number, and one was asked for"
     if _MEASURE.search(question):
         kinds = (_DURATION, _MEASURED, _VAGUE, _TIME_WORD)
-        measured = numbers(claim) - numbers(question) or any(kind.search(claim) for kind in kinds)
+        # When something was tells not how long it took; from when, or until when, may.
+        only_when = _HOW_LONG.search(question) and not _SINCE.search(claim)
+        told = _DATE.sub(" ", claim) if only_when and len(_DATE.findall(claim)) == 1 else claim
+        measured = numbers(told) - numbers(question) or any(kind.search(told) for kind in kinds)
         return "" if measured else "it gives no measure, and one was asked for"
     if _TIME.search(question):
         new = " ".join(word for word in claim.split() if word not in question.split())
@@ -150,12 +160,12 @@ def out_of_kind(question: str, claim: str) -> str:
 
 def _of_the_other(question: str, claim: str) -> bool:
     """Whether a claim speaks of what the one did to whom another was to reply."""
-    asked = _REPLY.search(question)
+    asked = next(filter(None, (reply.search(question) for reply in _REPLY)), None)
     if not asked:
         return False
     one, did = subject(claim, names(claim, first=True))
     replying = " ".join(names(_OF.split(asked["one"])[0], first=True))
-    other = _ABOUT.split(asked["other"])[0]
+    other = " ".join((_ABOUT.split(asked["other"])[0], *_WHEN_DONE.findall(asked["other"])))
     if not one or not replying or not named(one, other) or named(one, replying):
         return False
     # "Chinese sanctions led to ...", "China was hit with ...", "China's plan ..." may be the reply.

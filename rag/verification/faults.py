@@ -24,7 +24,7 @@ from rag.verification.figures import misread
 from rag.verification.hops import repeated
 from rag.verification.spans import Span, around
 from rag.verification.subjects import exchanged, misplaced, stranger, unmentioned
-from rag.words import PHRASE, named, negated, terms
+from rag.words import PHRASE, in_all_forms, named, negated, terms
 
 
 def fault(claim: str, cited: list[Span], question: str, *, foreign: bool) -> str:
@@ -51,7 +51,7 @@ def fault(claim: str, cited: list[Span], question: str, *, foreign: bool) -> str
     if exchanged(claim, text, question):
         return "it says of one of us what the text says of the other"
     # Like a figure, a description belongs to the text that says the rest.
-    known = f"{around(cited[0], cited)} {cited[0].document.title} {cited[0].section}"
+    known = f"{around(cited[0], cited)} {cited[0].dated}"
     described = {n for n in repeated(question, claim) if not named({n}, known)}
     if described:
         return f"the cited text does not name {', '.join(sorted(described))}"
@@ -84,7 +84,7 @@ def _repeats(claim: str, question: str) -> bool:
 
     "The EU did the same" is none to whether it did, either: what "the same" is, nobody can check.
     """
-    asked = set(terms(question))
+    asked = in_all_forms(set(terms(question)))
     if any(_THE_SAME.search(c) and asked.issuperset(terms(c)) for c in _CLAUSE.split(claim)):
         return True
     if not asked.issuperset(terms(claim)):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rag.records import NEXT, DocumentInfo, Evidence
+from rag.words import months
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,12 @@ class Span:
     def whole(self) -> str:
         """The text with all that stands around and over it."""
         return f"{self.clean} {self.context} {self.section}"
+
+    @property
+    def dated(self) -> str:
+        """What tells of what and when its document is: "Minutes of May 2019", "x-2019-05-02.md"."""
+        over = f"{self.document.title} {self.document.path} {self.document.date} {self.section}"
+        return " ".join((over, *months(over)))
 
 
 def spans_of(evidence: tuple[Evidence, ...]) -> list[Span]:

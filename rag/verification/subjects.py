@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import PurePath
 
 from rag.verification.spans import Span
 from rag.words import (
@@ -22,6 +23,7 @@ from rag.words import (
     tokens,
 )
 
+_BETWEEN = re.compile(r"[\W_]+")  # the words of a file's name
 _LEADS_IN = 200  # code points before a quotation that may name its speaker
 _OPENING_WORDS = 8  # where the subject of a sentence stands
 _PLACE = re.compile(rf"\b(?:in|at|near|city of|town of) ({PHRASE.pattern})")
@@ -41,7 +43,7 @@ def unmentioned(claim: str, cited: list[Span], question: str) -> set[str]:
     """
     about, throughout = cited[0].document, cited[0].throughout
     same = (span.whole for span in cited if span.document.id == about.id)
-    known = " ".join((*same, about.head))
+    known = " ".join((*same, about.head, cited[0].dated))
     every = " ".join((question, *(f"{span.whole} {span.document.title}" for span in cited)))
     asked, inside = names(question), names(claim)
     for phrase, called in _called(claim, known):
@@ -208,8 +210,8 @@ def stranger(claim: str, cited: list[Span], question: str) -> set[str]:
 
     A question gives a name, and a small model says of it what the sources say of somebody else. A
     text that opens with another name, or quotes another speaker, is about that one; what opens
-    with none ("He said ...", "I promised ...") may be about anybody, and what an author writes is
-    the author's.
+    with none ("He said ...", "I promised ...") may be about anybody; what an author writes is the
+    author's, and a file may go by the name of whom it is about ("minneapolis-budget.md").
     """
     main = cited[0]
     texts = [span.clean for span in cited]
@@ -221,7 +223,8 @@ def stranger(claim: str, cited: list[Span], question: str) -> set[str]:
         return of
     if of and _done_by_another(of, does, claim, main.clean, known):
         return of
-    if not of or named(of, f"{main.clean} {main.document.author}"):
+    file = _BETWEEN.sub(" ", PurePath(main.document.path).stem)
+    if not of or named(of, f"{main.clean} {main.document.author} {file}"):
         return set()
     if not of & asked and _done(of, does, cited[1:]):
         return set()  # an answer that another of the texts gives

@@ -24,6 +24,7 @@ from rag.records import FloatMatrix
 from rag.verification.faults import fault
 from rag.verification.spans import Span, around
 from rag.words import (
+    YEAR,
     denied,
     figures,
     names,
@@ -206,7 +207,7 @@ def _judge(
         ),
     )
     # A figure from another text than the one that says the rest is another thing's figure.
-    invented = claimed - numbers(around(cited[0], cited))
+    invented = claimed - numbers(around(cited[0], cited)) - _dated(cited[0], question)
     if invented:
         reason = f"the number {', '.join(sorted(invented))} is not in the cited text"
         return Support(tuple(cited), 0.0, reason, signals, frozenset(invented))
@@ -225,6 +226,14 @@ def _judge(
     else:
         reason = "too little of it stands in any text"
     return Support(tuple(cited), signals.score, reason, signals)
+
+
+_YEARS = re.compile(rf"(?<!\d){YEAR}(?!\d)")
+
+
+def _dated(span: Span, question: str) -> set[str]:
+    """The years that a question gives and a text's document goes by."""
+    return set(_YEARS.findall(question)) & set(_YEARS.findall(span.dated))
 
 
 _NOBODYS = 0.6  # share of a claim that is of the sentence that says that nobody did it
