@@ -241,11 +241,11 @@ class Engine:
         described = "" if held or several else self._description(found.asked)
         if described:
             held = self._by_hops(found.asked, described, said)
-        # Where all together say no so surely that nothing was written, no single one says yes; and
+        # Where all together say no so surely that nothing was written, no few of them say yes; and
         # who is only described may not be answered about without being found out.
-        alone = not (held or described or part.leans or known)
-        if alone and said.stats.answer_tokens > written:
-            held = self._writer.write_alone(found, said, of=part.of)
+        again = not (held or described or part.leans or known)
+        if again and said.stats.answer_tokens > written:
+            held = self._writer.write_from_surest(found, said, of=part.of)
         if not held:
             said.unanswered.append(part.text)
 

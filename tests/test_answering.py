@@ -195,46 +195,71 @@ def test_what_nothing_supports_is_withheld_with_its_reason(engine: Callable[...,
     assert nothing.nearest
 
 
-class OneByOne(Scripted):
-    """Is lost among several sources, and tells of each alone how surely that answers."""
+class LostAmongMany(Scripted):
+    """Says what no text supports where it is shown more than so many, and tells of each how sure
+    it is that this one answers."""
 
-    def __init__(self, odds: Callable[[str], float]) -> None:
-        super().__init__(lambda shown: shown if len(shown) == 1 else [f"{INVENTED}."])
-        self._odds = odds
-        self.alone: list[str] = []
+    def __init__(self, most: int, odds: Callable[[str], float], stated: float = 20.0) -> None:
+        super().__init__(lambda shown: shown[-1:] if len(shown) <= most else [f"{INVENTED}."])
+        self._odds, self._stated = odds, stated
+        self.shown: list[list[str]] = []
 
     def read(self, prompt: Prompt) -> int:
-        if len(prompt.evidence) == 1:
-            self.alone.append(prompt.evidence[0].clean)
+        self.shown.append([item.clean for item in prompt.evidence])
         return super().read(prompt)
 
     def log_odds(self, yes: str, no: str) -> float:
         assert self._prompt
-        shown = self._prompt.evidence
-        return self._odds(shown[0].clean) if len(shown) == 1 else 20.0
+        return 20.0 if len(self._prompt.evidence) > 2 else self._stated
 
     def judge(self, prompt: Prompt, yes: str, no: str) -> float:
-        return 3.0
+        return self._odds(prompt.evidence[0].clean) if prompt.evidence else 3.0
 
 
-def test_what_is_lost_among_sources_is_asked_of_each_alone(engine: Callable[..., Engine]) -> None:
+def by_place() -> tuple[dict[str, float], Callable[[str], float]]:
+    """The further behind a text comes, the surer it answers."""
     odds: dict[str, float] = {}
-    writer = OneByOne(lambda text: odds.setdefault(text, 2.0 + len(odds)))
+    return odds, lambda text: odds.setdefault(text, float(len(odds)))
+
+
+def test_what_is_lost_among_many_is_answered_from_the_two_surest(
+    engine: Callable[..., Engine],
+) -> None:
+    odds, sure = by_place()
+    writer = LostAmongMany(2, sure)
+    answer = engine(writer).answer(QUESTION)
+    check_contract(answer)
+    surest = sorted(odds, key=lambda text: -odds[text])[:2]
+    many, few = writer.shown
+    assert set(many) < set(odds), "further texts are asked about than were shown"
+    assert few == surest
+    assert len(answer.claims) == 1
+    assert [claim.text for claim in answer.dropped] == [INVENTED]
+    assert answer.unanswered == ()
+    assert answer.stats.prompt_tokens > answer.stats.reused_tokens > 0
+
+
+def test_where_the_two_surest_give_nothing_the_surest_is_asked_alone(
+    engine: Callable[..., Engine],
+) -> None:
+    odds, sure = by_place()
+    writer = LostAmongMany(1, sure)
     answer = engine(writer).answer(QUESTION)
     check_contract(answer)
     surest = max(odds, key=lambda text: odds[text])
-    assert len(odds) > 2
-    assert writer.alone == [*odds, surest], "each once, then the surest is answered from"
-    assert len(answer.claims) == 1
+    assert writer.shown[1][0] == surest
+    assert writer.shown[2] == [surest]
+    assert len(writer.shown) == 3
     assert answer.citations[0].quote[:20] in surest
     assert [claim.text for claim in answer.dropped] == [INVENTED]
-    assert answer.unanswered == ()
 
 
-def test_one_alone_must_be_surer_than_all_together(engine: Callable[..., Engine]) -> None:
-    """What passes of all together (0.5 at log odds of 0) does not of one by itself."""
-    answer = engine(OneByOne(lambda _: 0.3)).answer(QUESTION)
+def test_few_must_be_surer_than_all_together(engine: Callable[..., Engine]) -> None:
+    """What passes of all together (0.5 at log odds of 0) does not of two by themselves."""
+    writer = LostAmongMany(2, by_place()[1], stated=0.3)
+    answer = engine(writer).answer(QUESTION)
     check_contract(answer)
+    assert len(writer.shown) == 3
     assert answer.status == "unanswerable"
     assert answer.nearest
 
@@ -242,7 +267,7 @@ def test_one_alone_must_be_surer_than_all_together(engine: Callable[..., Engine]
 def test_what_cannot_be_understood_alone_is_not_asked_of_one_source(
     engine: Callable[..., Engine],
 ) -> None:
-    writer = OneByOne(lambda _: 20.0)
+    writer = LostAmongMany(2, lambda _: 20.0)
     answer = engine(writer).answer(f"{QUESTION[:-1]}, and what does he say of it?")
     check_contract(answer)
     assert answer.claims, "the first part"
@@ -289,7 +314,7 @@ def test_a_later_part_goes_on_with_the_answer_to_those_before(
     class Listening(Scripted):
         def sentences(self, opening: str, *, max_tokens: int, limit: int) -> Iterator[str]:
             assert self._prompt
-            if len(self._prompt.evidence) > 1:  # not of one source by itself
+            if len(self._prompt.evidence) > 2:  # not of the surest by themselves
                 openings.append((self._prompt.question, opening))
             return super().sentences(opening, max_tokens=max_tokens, limit=limit)
 

@@ -95,7 +95,7 @@ LAYERS: list[tuple[str, dict[str, str]]] = [
     }),
     ("verification", {
         "hops": "words",
-        "spans": "records",
+        "spans": "records words",
         "columns": "words converted drawn",
         "subjects": "words spans",
         "figures": "words",
@@ -108,9 +108,10 @@ LAYERS: list[tuple[str, dict[str, str]]] = [
         "citing": "records words clean store spans",
         "parts": "words",
         "answerability": "",
+        "rerank": "records compose",
         "said": "records words store citing spans subjects verify",
         "claims": "records words store retrieve evidence compose spans verify asked citing said"
-        " answerability",
+        " answerability rerank",
         "leaning": "words",
         "followup": "records words compose leaning",
     }),

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from rag.answers.compose import compose, template
+from rag.answers.compose import (
+    compose,
+    compose_description,
+    compose_judgement,
+    compose_reranking,
+    template,
+)
 from rag.errors import UsageError
 from rag.records import DocumentInfo, Evidence, Message, Prompt, Sentence
 
@@ -81,6 +87,29 @@ def test_untrusted_text_is_never_tokenised_with_control_tokens_on() -> None:
     assert {t for t, special in hostile.calls if special} == {t for t, s in plain.calls if s}
     assert read_back(bad).count("\n") == read_back(good).count("\n"), "each stays on its line"
     assert "\ue000" not in read_back(bad)
+
+
+def test_what_is_reranked_is_never_tokenised_with_control_tokens_on() -> None:
+    plain, hostile = Recording(), Recording()
+    good = compose_reranking("Why?", evidence("It is so."), generator=plain)
+    item = evidence(HOSTILE, lead=HOSTILE)
+    bad = compose_reranking(f"Why? {HOSTILE}", item, generator=hostile)
+    assert bad.tokens.count(0) == good.tokens.count(0) > 0
+    assert {t for t, special in hostile.calls if special} == {t for t, s in plain.calls if s}
+    assert read_back(bad).count("\n") == read_back(good).count("\n"), "each stays on its line"
+    assert bad.pieces[0] == good.pieces[0]
+    assert bad.evidence == (item,)
+
+
+def test_what_is_read_beside_the_answer_never_outgrows_its_place() -> None:
+    long = "\U0001f600" * 5000  # one token each here, and several for a real model
+    for prompt in (
+        compose_reranking(long, evidence(long), generator=Recording()),
+        compose_judgement(long, long, long, generator=Recording()),
+        compose_description(long, "the man", generator=Recording()),
+    ):
+        untrusted = sum(map(len, prompt.pieces[1:]))
+        assert 480 <= untrusted < 3 * 480 + 300
 
 
 def test_dollars_and_braces_in_documents_are_only_text() -> None:

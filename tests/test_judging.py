@@ -73,7 +73,7 @@ def test_the_worked_examples_are_of_both_outcomes_and_change_no_answers() -> Non
     assert "$30 million" in MESSAGES[3]["content"]
     assert (
         prompts_digest()
-        == prompts_digest("answer", "description", "judge")
+        == prompts_digest("answer", "description", "judge", "rerank")
         != prompts_digest("grade")
     )
 

@@ -23,7 +23,9 @@ from rag.answers.compose import (
     compose,
     compose_description,
     compose_judgement,
+    compose_reranking,
 )
+from rag.answers.rerank import rerank
 from rag.backends import fetch, models
 from rag.backends.embed import TransformerEmbedder
 from rag.backends.generate import LlamaGenerator
@@ -202,7 +204,25 @@ def test_no_text_becomes_a_control_token(name: str) -> None:
     plain = compose("x", [], generator=generator, answer_tokens=10)
     kinds = {t for t, text in controls.items() if text.startswith("<|")}
     assert [t for t in prompt.tokens if t in kinds] == [t for t in plain.tokens if t in kinds]
+    prompt = compose_reranking(spelled, evidence_of(spelled), generator=generator)
+    plain = compose_reranking("x", evidence_of("x"), generator=generator)
+    assert [t for t in prompt.tokens if t in kinds] == [t for t in plain.tokens if t in kinds]
     generator.close()
+
+
+def test_the_text_that_answers_is_reranked_before_those_that_are_nearer(engine: Engine) -> None:
+    question = "Why was the harbour of Holm closed?"
+    nearer = [
+        evidence_of("The harbour of Holm is closed to ships from October on, in most years."),
+        evidence_of("Why the harbour of Holm was closed was discussed in the council for weeks."),
+        evidence_of("The harbour of Holm has three quays and is the oldest of the island."),
+    ]
+    answers = replace(
+        evidence_of("After a storm broke the outer gate no ship could be let in safely."), score=0.5
+    )
+    ranked, read = rerank(question, [*nearer, answers], generator=engine.generator)
+    assert ranked[0] == answers
+    assert [prompt.evidence for prompt in read] == [(item,) for item in [*nearer, answers]]
 
 
 def test_drafts_change_no_word_and_cost_fewer_reads(

@@ -5,7 +5,6 @@ A claim is handed on only with the texts that support it; what fails is taken do
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,9 +12,10 @@ from dataclasses import dataclass, replace
 from rag.answers.answerability import NEUTRAL, SUREST, UNSUREST, probability
 from rag.answers.citing import claim_text, without_false_yes, without_given_time
 from rag.answers.compose import ANSWER_OPENING, JUDGEMENT, NO, YES, compose, compose_judgement
+from rag.answers.rerank import rerank
 from rag.answers.said import Said, Verifier
-from rag.records import Embedder, Evidence, Generator, Hit, Prompt
-from rag.retrieval.evidence import other_side
+from rag.records import Embedder, Evidence, Generator, Hit, Prompt, Stats
+from rag.retrieval.evidence import other_side, select_evidence
 from rag.retrieval.retrieve import Query
 from rag.storage.store import Store
 from rag.verification.asked import of_another, of_another_time, of_another_year, out_of_kind
@@ -23,6 +23,9 @@ from rag.verification.spans import Span
 from rag.verification.verify import Support
 from rag.words import beginnings, names
 
+# Of so many sentences the surest are sought, however long they are and however much less than the
+# best they are worth.
+_RERANKED, _ANY, _ALL = 8, 0.3, 1_000_000
 _ANSWERS_TOO = 0.75  # the judge's log odds; of right answers 0.88 reach it
 NOT_ASKED = "the cited text does not answer exactly this question"
 _ASKS_WHY = re.compile(r"\b(?:why|reasons?|causes?|what (?:led|caused|made))\b", re.IGNORECASE)
@@ -110,38 +113,46 @@ class ClaimWriter:
         said.saw(found.hits)
         return bool(held)
 
-    def write_alone(self, found: Found, said: Said, *, of: str = "") -> bool:
-        """Answer what all the evidence together did not from one piece of it; whether that holds.
+    def write_from_surest(self, found: Found, said: Said, *, of: str = "") -> bool:
+        """Answer what all the evidence together did not from what most surely answers it.
 
-        A small model loses the sentence that answers among those that do not. Of each by itself it
-        tells better whether that answers, and of the one that does, it says what it says.
+        A small model loses the sentence that answers among those that do not, and that may not be
+        among the nearest. Of each by itself it tells better whether it answers. It is shown the
+        two surest; where that gives nothing that holds, the surest alone.
 
         Args:
             found: What was found for what is asked.
             said: Takes down what comes of it.
             of: Whom or what it asks about, where the same is asked of another as well.
+
+        Returns:
+            Whether anything holds.
         """
-        if len(found.evidence) < 2:
-            return False  # that one was all the evidence together
-        room = self.limits.max_answer_tokens
-        prompts = [
-            compose(found.asked, [item], generator=self.generator, answer_tokens=room)
-            for item in found.evidence
-        ]
-        surest, most = prompts[0], -math.inf
-        for prompt in reversed(prompts):  # the best last: mostly it is the surest, and read already
-            reused = self.generator.read(prompt)
-            said.count(prompt, reused, self.generator)
-            stated = self.generator.log_odds(YES, NO)
-            if stated >= most:
-                surest, most = prompt, stated
-        held = self._write(
-            found.asked, surest, found, said, self._verifier(surest), of=of,
-            sentences=self.limits.max_claims, alone=True,
-        )  # fmt: skip
-        if held:
-            said.first_token_at = self.generator.first_token_at  # what came before was withheld
-        return bool(held)
+        nearest = select_evidence(
+            found.query, found.hits, store=self.store, limit=_RERANKED, tail=_ANY, room=_ALL
+        )
+        ranked, read = rerank(found.asked, nearest, generator=self.generator)
+        said.spend(
+            Stats(
+                prompt_tokens=sum(len(prompt.tokens) for prompt in read),
+                reused_tokens=sum(len(prompt.pieces[0]) for prompt in read),
+            )
+        )
+        for surest in (ranked[:2], ranked[:1])[: len(ranked)]:
+            if surest == list(found.evidence):
+                continue  # those were all the evidence together
+            prompt = compose(
+                found.asked, surest, generator=self.generator,
+                answer_tokens=self.limits.max_answer_tokens,
+            )  # fmt: skip
+            held = self._write(
+                found.asked, prompt, found, said, self._verifier(prompt), of=of,
+                sentences=self.limits.max_claims, few=True,
+            )  # fmt: skip
+            if held:
+                said.first_token_at = self.generator.first_token_at  # before, all was withheld
+                return True
+        return False
 
     def _verifier(self, prompt: Prompt) -> Verifier:
         return Verifier(
@@ -162,7 +173,7 @@ class ClaimWriter:
         several: bool = False,
         of: str = "",
         sentences: int,
-        alone: bool = False,
+        few: bool = False,
     ) -> list[tuple[str, Support]]:
         """Write from one prompt and say what holds; returns that."""
         limits = self.limits
@@ -170,7 +181,7 @@ class ClaimWriter:
         stated = self.generator.log_odds(YES, NO)
 
         def probable(judged: float, fluent: float) -> float:
-            return probability(stated, judged=judged, fluent=fluent, alone=alone)
+            return probability(stated, judged=judged, fluent=fluent, few=few)
 
         # The most that a judgement could make of it; if that is too little, nothing is written.
         answerability = probable(SUREST, 0.0) if prompt.evidence else 0.0

@@ -21,11 +21,13 @@ from rag.records import Evidence, Generator, Message, Prompt
 JUDGE, YES, NO = "Stated:", " yes", " no"
 JUDGEMENT = ("yes", "no")
 ANSWER_OPENING = f"{YES}\nAnswer:"
-_OF_ANSWERS = ("answer", "description", "judge")
+_OF_ANSWERS = ("answer", "description", "judge", "rerank")
 _ROLE = re.compile(r"^\[(system|user|assistant)\]\n", re.MULTILINE)
 _MARK = "\ue000{}\ue001"  # private-use characters: no chat template contains them
 _SPLIT = re.compile("\ue000(.*?)\ue001")
 _MAX_JUDGED = 1200  # code points of text that a judgement reads
+# Tokens: signs of which each is several would else make a prompt too long for where it is read.
+_MOST_OF_A_FIELD = 480
 # What is shown of a conversation: turns, code points of a question and of an answer; and the most
 # tokens of the whole prompt, which lies where judgements do.
 _TURNS, _MAX_ASKED, _MAX_SAID = 3, 240, 400
@@ -128,6 +130,12 @@ def compose_judgement(question: str, text: str, answer: str, *, generator: Gener
     return Prompt(_filled("judge", lines, generator), question, ())
 
 
+def compose_reranking(question: str, item: Evidence, *, generator: Generator) -> Prompt:
+    """Ask whether one piece of evidence by itself states what a question asks."""
+    lines = {"question": _one_line(question), "text": _one_line(item.shown[:_MAX_JUDGED])}
+    return Prompt(_filled("rerank", lines, generator), question, (item,))
+
+
 def compose_description(question: str, begun: str, *, generator: Generator) -> Prompt:
     """Ask for the whole of a description in a question, of which the first words are given."""
     pieces = _filled("description", {"question": _one_line(question)}, generator)
@@ -178,7 +186,7 @@ def compose_followup(
     while True:
         lines = {"history": "".join(said), "question": _one_line(question)}
         begun = tuple(generator.tokenize(_one_line(opening), special=False))
-        pieces = (*_filled("followup", lines, generator), begun)
+        pieces = (*_filled("followup", lines, generator, most=None), begun)
         if sum(map(len, pieces)) <= _MAX_FOLLOWUP:
             return Prompt(pieces, question, ())
         if not said:
@@ -186,12 +194,14 @@ def compose_followup(
         said = said[1:]
 
 
-def _filled(name: str, values: dict[str, str], generator: Generator) -> tuple[tuple[int, ...], ...]:
-    """The pieces of a template with untrusted text in its fields."""
+def _filled(
+    name: str, values: dict[str, str], generator: Generator, *, most: int | None = _MOST_OF_A_FIELD
+) -> tuple[tuple[int, ...], ...]:
+    """The pieces of a template with untrusted text in its fields, ``most`` tokens of each."""
     before, *rest = _SPLIT.split(generator.chat(template(name, *values)))
     pieces = [tuple(generator.tokenize(before, special=True))]
     for field, after in zip(rest[::2], rest[1::2], strict=True):
-        pieces.append(tuple(generator.tokenize(values[field], special=False)))
+        pieces.append(tuple(generator.tokenize(values[field], special=False)[:most]))
         pieces.append(tuple(generator.tokenize(after, special=True)))
     return tuple(pieces)
 

@@ -75,7 +75,7 @@ class Said:
         """
         self.dropped += trial.dropped
         self.saw(trial.hits.values())
-        self._spend(trial.stats)
+        self.spend(trial.stats)
         if not held:
             self.dropped += [
                 Claim(claim.text, (), "unsupported", claim.score, _STEP) for claim in trial.claims
@@ -105,7 +105,7 @@ class Said:
     def count(self, prompt: Prompt, reused: int, generator: Generator) -> None:
         """Add up what a part cost."""
         self.first_token_at = self.first_token_at or generator.first_token_at
-        self._spend(
+        self.spend(
             Stats(
                 prompt_tokens=len(prompt.tokens),
                 reused_tokens=reused,
@@ -120,7 +120,8 @@ class Said:
         for hit in hits:
             self.hits.setdefault(hit.passage_id, hit)
 
-    def _spend(self, more: Stats) -> None:
+    def spend(self, more: Stats) -> None:
+        """Add what something cost."""
         spent, added = asdict(self.stats), asdict(more)
         self.stats = Stats(**{name: spent[name] + added[name] for name in spent})
 

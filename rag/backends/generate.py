@@ -130,7 +130,6 @@ class LlamaGenerator:
         self._runtime = f"{llama_cpp.__version__} {' '.join(features)} repacked={repacked}"
         self._held: tuple[list[int], list[int]] = ([], [])  # what each sequence holds, in order
         self._constant = [0, 0]  # tokens that every prompt in a sequence begins with
-        self._decoded = -1  # the sequence of which the current logits are
         self._batch = llama_cpp.llama_batch_init(_READ_TOKENS, 0, 1)
         self.written = 0
         self.first_token_at = 0.0
@@ -162,15 +161,10 @@ class LlamaGenerator:
     def read(self, prompt: Prompt) -> int:
         """Read a prompt, reusing its constant beginning where that is in the cache.
 
-        One that was read last, and not gone on from, is all known.
-
         Raises:
             ValueError: The prompt does not fit the context; composing it is at fault.
         """
-        if self._decoded == _ANSWER and self._held[_ANSWER] == self._bos + prompt.tokens:
-            known = len(self._held[_ANSWER])
-        else:
-            known = self._extend(_ANSWER, prompt, most=self.context_tokens - 1)
+        known = self._extend(_ANSWER, prompt, most=self.context_tokens - 1)
         self.written, self.first_token_at, self.log_probs = 0, 0.0, []
         return known
 
@@ -361,7 +355,6 @@ class LlamaGenerator:
                     hint="set a larger context_tokens, or free some memory",
                 )
             held += part
-        self._decoded = sequence
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:

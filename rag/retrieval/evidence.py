@@ -40,7 +40,15 @@ _HEAD, _HEAD_BLOCK = 400, 120  # code points of a head, and of a block of it, at
 _HEADS = 2
 
 
-def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) -> list[Evidence]:
+def select_evidence(
+    query: Query,
+    hits: Sequence[Hit],
+    *,
+    store: Store,
+    limit: int,
+    tail: float = _TAIL,
+    room: int = _ENOUGH,
+) -> list[Evidence]:
     """Choose sentences of the retrieved passages, best first.
 
     A sentence is worth its own nearness to the question, and half the share of the question's
@@ -54,6 +62,8 @@ def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) 
         hits: Retrieved passages, best first.
         store: For sentence vectors and the sentences before.
         limit: At most so many.
+        tail: What is worth less of the best is left out.
+        room: Code points that all have together, beyond the best three.
     """
     rarity = store.rarity(query.terms)
     everything = sum(rarity.values()) or 1.0
@@ -114,7 +124,7 @@ def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) 
             if score >= _TWIN * chosen[twin].score:
                 section = surroundings.section(hit, item.shown, query.text, query.terms)
                 chosen[twin] = replace(item, section=section, score=chosen[twin].score)
-        elif len(chosen) < limit and score >= _TAIL * scored[0][0]:
+        elif len(chosen) < limit and score >= tail * scored[0][0]:
             item = replace(
                 item,
                 section=surroundings.section(hit, item.shown, query.text, query.terms),
@@ -124,7 +134,7 @@ def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) 
             known = {e.start for e in chosen if e.document.id == document}
             item = surroundings.listed(item, hit, at, store, known=known)
             longer = length + len(item.shown)
-            if _fits(chosen, longer):
+            if _fits(chosen, longer, room):
                 chosen.append(item)
                 length = longer
     if _OF_THE_DOCUMENT.search(query.text):
@@ -133,7 +143,7 @@ def select_evidence(query: Query, hits: list[Hit], *, store: Store, limit: int) 
     return chosen
 
 
-def _heads(hits: list[Hit], *, store: Store) -> list[Evidence]:
+def _heads(hits: Sequence[Hit], *, store: Store) -> list[Evidence]:
     """The heads of the best documents: the short blocks before the running text, as one piece."""
     best = {hit.document.id: hit for hit in reversed(hits)}
     found: list[Evidence] = []
@@ -171,14 +181,14 @@ def best_of(searches: Iterable[Sequence[Evidence]], *, limit: int) -> tuple[Evid
         if any(e.document.id == item.document.id and item.clean in e.shown for e in chosen):
             continue
         longer = sum(len(e.shown) for e in chosen) + len(item.shown)
-        if len(chosen) < limit and _fits(chosen, longer):
+        if len(chosen) < limit and _fits(chosen, longer, _ENOUGH):
             chosen.append(item)
     return tuple(chosen)
 
 
-def _fits(chosen: list[Evidence], longer: int) -> bool:
+def _fits(chosen: list[Evidence], longer: int, room: int) -> bool:
     """Whether one more is read, with which all would have so many code points."""
-    return len(chosen) < _BEST or longer <= _ENOUGH
+    return len(chosen) < _BEST or longer <= room
 
 
 def other_side(
