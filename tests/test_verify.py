@@ -210,6 +210,27 @@ def test_another_form_of_a_verb_adds_nothing_to_the_question() -> None:
     assert not judge(f"{claim}, Oda was told", text, question=question).reason
 
 
+def test_who_share_a_border_stand_in_the_text_that_measures_it() -> None:
+    claim = "The Russia-China border measures 2,257 kilometres"
+    question = "How long is the Russia-China border?"
+    text = "Russia, which shares a border of 2,257 kilometres with the EU, attacked."
+    around = "China did not. "
+    about = replace(DOCUMENT, title="Russia and China")
+    embedder = HashEmbedder()
+
+    def reason(text: str, claim: str = claim) -> str:
+        span = Span(about, 0, len(text), text, around + text)
+        return support(
+            claim, [span], question=question, claim_vector=embedder.embed([claim])[0],
+            span_vectors=embedder.embed([text]), rarity={}, threshold=0.1,
+        ).reason  # fmt: skip
+
+    assert reason(text) == "the cited text does not say this of china"
+    assert not reason(text.replace("the EU", "Beijing"))
+    assert not reason(text, claim.replace("China", "EU"))
+    assert not reason("Luc of Russia measured 2,257 kilometres.", "Jean-Luc of Russia measured it")
+
+
 def test_a_claim_that_only_points_cannot_be_checked() -> None:
     text, question = "China lifted sanctions, and the EU did not.", "Did the EU do the same?"
     assert "the question does not" in judge("The EU did the same", text, question=question).reason
@@ -651,6 +672,10 @@ def test_a_text_of_another_time_must_say_the_rest(question: str, claim: str, fau
         ("The EU sanctioned 10 Chinese officials", "China sanctioned 10 Europeans, the EU four"
          " officials.", "counts 10 Europeans"),
         ("China sanctioned 10 European officials", "China sanctioned 10 Europeans, officials.", ""),
+        ("China sanctioned 10 bodies", "China sanctioned 10 Europeans and four entities.",
+         "counts 10 Europeans"),
+        ("China sanctioned 10 people", "China sanctioned 10 Europeans and four entities.", ""),
+        ("China sanctioned 10 entities", "China sanctioned 10 Europeans, all entities.", ""),
         ("In 2022 Macron met Xi", "In 2022 Xi met Macron.", ""),
         ("Both met on 10 May", "Both met on 10 June, and in May.", "counts 10 June"),
         ("Profits fell by 20 percent", "Profits fell by 20%.", ""),

@@ -57,6 +57,11 @@ def _other_unit(claim: str, text: str) -> str:
 
 # Behind a year may stand anybody: "In 2022 Xi ...".
 _OF_A_NAME = re.compile(rf"(?<![\d.,])(?!{YEAR}\b)(?P<figure>\d[\d.,]*) (?P<name>[A-Z][a-z]\w+)")
+# "10 organisations" of "10 Europeans"; who these are may be said in a word for anybody.
+_OF_A_THING = re.compile(
+    r"(?<![\d.,$€£¥])(?P<figure>\d[\d.,]*) (?!(?:people|persons?|individuals|men|women|others|more"
+    r"|(?:year|month|week|day|hour|minute|percent)s?|thousand|[mbtr]+illions?)\b)(?P<thing>[a-z]{4,})"
+)
 
 
 def _other_counted(claim: str, text: str) -> str:
@@ -64,6 +69,12 @@ def _other_counted(claim: str, text: str) -> str:
     for of in _OF_A_NAME.finditer(claim):
         there = [m for m in _OF_A_NAME.finditer(text) if m["figure"] == of["figure"]]
         if there and not any(named(set(terms(of["name"])), m["name"]) for m in there):
+            return there[0].group()
+    known = set(terms(text))
+    for of in _OF_A_THING.finditer(claim):
+        there = [m for m in _OF_A_NAME.finditer(text) if m["figure"] == of["figure"]]
+        other = there and known.isdisjoint(terms(of["thing"]))
+        if other and not any(named(set(terms(m["name"])), claim) for m in there):
             return there[0].group()
     return ""
 

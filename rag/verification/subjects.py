@@ -98,15 +98,23 @@ _RELATION = re.compile(
     r"\b(?P<what>[^\W\d_]{3,}) (?P<how>of|in|with|to|from|for|by|against|on|at|into|between|over)"
     rf" (?:the |its |their )?\(?{_NAMES}"
 )
+_PAIR = re.compile(r"\b([A-ZÀ-ÖØ-Þ][\w.]+)[-–]([A-ZÀ-ÖØ-Þ][\w.]+)\b")
 
 
 def misplaced(claim: str, cited: list[Span]) -> set[str]:
     """Stems of a name that stands where the texts have others; else nothing.
 
     "Its border with China" is not said by "a border with the EU", nor "sanctions against Oda" by
-    "sanctions against Berg, after measures against Oda".
+    "sanctions against Berg, after measures against Oda"; and a text on "the Lund-Holm road" names
+    both.
     """
     texts = [" ".join(span.clean for span in cited), *(span.context for span in cited)]
+    over = " ".join(span.section for span in cited)
+    for name in (name for pair in _PAIR.findall(claim) for name in pair):
+        # Nobody is called Jean in "Jean-Luc", and somebody is China in "Russia-China".
+        by_itself = re.compile(rf"(?<![\w–-]){re.escape(name)}(?![\w–-])")
+        if any(map(by_itself.search, texts)) and not named(set(terms(name)), f"{texts[0]} {over}"):
+            return set(terms(name))
     shown, around_ = _relations(texts[0]), _relations(" ".join(texts))
     for relation, those in _relations(claim).items():
         called = names(" ".join(those), first=True)
