@@ -210,6 +210,24 @@ def test_another_form_of_a_verb_adds_nothing_to_the_question() -> None:
     assert not judge(f"{claim}, Oda was told", text, question=question).reason
 
 
+def test_a_bare_number_is_of_what_the_question_counts() -> None:
+    text = "China sanctions 10 Europeans including parliamentarians."
+    asked = "How many {} were put under sanctions?"
+    assert not judge("10", text, question=asked.format("European officials")).reason
+    assert not judge("10", text, question=asked.format("people")).reason
+    reason = judge("10", text, question=asked.format("Chinese officials")).reason
+    assert reason == "the cited text counts 10 Europeans"
+
+
+def test_a_caption_says_only_who_is_shown() -> None:
+    text = "Minister Oda (L) and the envoy Anna Berg (R) during a media conference in Lund."
+    question = "Which ministers have spoken out against the plan, and where?"
+    against = "Minister Oda (L) and the envoy Anna Berg (R) have spoken out against the plan"
+    assert "caption" in judge(against, text, question=question).reason
+    shown = "Minister Oda and the envoy Anna Berg, during a media conference in Lund"
+    assert not judge(shown, text, question=question).reason
+
+
 def test_who_share_a_border_stand_in_the_text_that_measures_it() -> None:
     claim = "The Russia-China border measures 2,257 kilometres"
     question = "How long is the Russia-China border?"

@@ -29,6 +29,7 @@ _RERANKED, _ANY, _ALL = 8, 0.3, 1_000_000
 _ANSWERS_TOO = 0.75  # the judge's log odds; of right answers 0.88 reach it
 NOT_ASKED = "the cited text does not answer exactly this question"
 _ASKS_WHY = re.compile(r"\b(?:why|reasons?|causes?|what (?:led|caused|made))\b", re.IGNORECASE)
+_INNER = str.maketrans('“”"', "‘’'")  # marks within a quotation
 _CONJUNCTION = re.compile(r"^(?:But|And|However|Yet|So|Also|Finally|Moreover),?\s+")
 
 
@@ -291,7 +292,8 @@ class ClaimWriter:
         if support_.reason:
             return
         if self._judged(found.asked, prompt.evidence, text, support_) >= _ANSWERS_TOO:
-            said.add(f"Another source says: “{text}”", support_.spans, support_.score)
+            quoted = text.translate(_INNER)
+            said.add(f"Another source says: “{quoted}”", support_.spans, support_.score)
 
 
 def _opened(words: str, sentences: Iterator[str]) -> Iterator[str]:

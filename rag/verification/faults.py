@@ -5,6 +5,7 @@ nothing twice
 reasons    a text that gives a reason speaks of what the claim explains by it, and does not say
 "although"
 figures    what a figure is of, years, millions or Europeans, it is in the cited text too
+captions   say who is shown, and nothing of what they think
 may        what the text only forbids the claim does not allow
 persons    "we" and "you" do in the claim what they do in the text
 described  whom the claim describes as its question does, the cited text names
@@ -24,7 +25,7 @@ from rag.verification.figures import misread
 from rag.verification.hops import repeated
 from rag.verification.spans import Span, around
 from rag.verification.subjects import exchanged, misplaced, stranger, unmentioned
-from rag.words import PHRASE, in_all_forms, named, negated, terms
+from rag.words import PHRASE, in_all_forms, named, names, negated, terms
 
 
 def fault(claim: str, cited: list[Span], question: str, *, foreign: bool) -> str:
@@ -44,8 +45,10 @@ def fault(claim: str, cited: list[Span], question: str, *, foreign: bool) -> str
         return "the text that gives the reason does not speak of what it explains"
     if _conceded(claim, text := " ".join(span.clean for span in cited)):
         return "the text says so in spite of the reason that is given"
-    if other_quantity := misread(claim, text):
+    if other_quantity := misread(_with_its_unit(claim, question), text):
         return other_quantity
+    if _CAPTION.search(text) and set(terms(claim)) - names(claim, first=True) - set(terms(text)):
+        return "the cited text is a caption, and says no more than who is shown"
     if _allows(claim, text):
         return "the cited text forbids, and allows nothing"
     if exchanged(claim, text, question):
@@ -64,6 +67,20 @@ def fault(claim: str, cited: list[Span], question: str, *, foreign: bool) -> str
     if not foreign and _welded(claim, cited, question):
         return "what it adds to the question stands in no single text"
     return ""
+
+
+_CAPTION = re.compile(r"\((?:L|C|R|left|right|cent(?:re|er))\)")  # "Oda (L) and Berg (R)"
+_COUNTED = re.compile(
+    r"\bhow many (?P<what>(?:[\w’'-]+ ){1,3}?)"
+    r"(?:did|do|does|has|have|had|is|are|was|were|will|would|can|could|may|must|in|on|of|from)\b",
+    re.IGNORECASE,
+)
+
+
+def _with_its_unit(claim: str, question: str) -> str:
+    """A claim, where it is but a number with what the question counts: "10" is "10 officials"."""
+    asked = _COUNTED.search(question)
+    return f"{claim} {asked['what'].strip()}" if asked and claim.strip().isdigit() else claim
 
 
 _OPEN = re.compile(r"\b(?:who|whom|whose|what|which|when|where|why|how)\b", re.IGNORECASE)
