@@ -223,6 +223,8 @@ class Engine:
         claimed = [*known, *(claim.text for claim in said.claims)]
         written = said.stats.answer_tokens
         begun = "".join(f" {text}." for text in claimed)
+        # What leans on what was said is said of the same: "Arm. In what city?" not of any city.
+        of = part.of or (" ".join(claimed) if part.leans else "")
         held = False
         if found is whole.first and not part.leans:
             held = write(found.asked, found, said, several=several, of=part.of, sentences=sentences)
@@ -232,7 +234,7 @@ class Engine:
             # another, that one opens the sentence: else a small model has said enough.
             question = expand(whole.asked, self.store.acronyms())
             held = write(
-                question, found, said, begun=begun, several=several, of=part.of,
+                question, found, said, begun=begun, several=several, of=of,
                 sentences=sentences, opens=capital(part.of) if begun else "",
             )  # fmt: skip
         if not held and found is not whole.first and not (part.leans or (begun and part.of)):

@@ -402,6 +402,33 @@ def test_a_part_that_leans_is_searched_beside_the_question_and_beside_its_answer
     assert set(shown[1]) <= set(found[0]) | set(found[1])
 
 
+@pytest.mark.parametrize("same", [False, True])
+def test_what_leans_on_an_answer_rests_on_what_mentions_one_it_names(
+    tmp_path: Path, build: IndexBuilder, same: bool
+) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    offer = "The firm Armlet offered to host the spring meeting of the Lund developers."
+    city = "In spring a firm offered to host the meeting in Holm, the city of charm and alarm."
+    (folder / "a.txt").write_text(offer)
+    (folder / "b.txt").write_text(f"{city} Armlet came, too." if same else city)
+    build(folder)
+
+    class Going(Scripted):
+        def sentences(self, opening: str, *, max_tokens: int, limit: int) -> Iterator[str]:
+            return iter([city if offer.rstrip(".") in opening else offer])
+
+    with contextlib.closing(open_index(tmp_path / "index")) as store:
+        ready = Engine(
+            store=store, dense=open_dense(store), embedder=HashEmbedder(),
+            generator=Going(lambda _: []), limits=LIMITS,
+        )  # fmt: skip
+        answer = ready.answer("Which firm offered to host the meeting, and in what city?")
+    assert [claim.text for claim in answer.claims] == [offer[:-1], city[:-1]][: 1 + same]
+    if not same:
+        assert "no cited document mentions Armlet, Lund" in [c.reason for c in answer.dropped]
+
+
 @pytest.mark.parametrize("answers", [False, True])
 def test_another_document_s_reason_is_added_where_it_answers_the_question(
     tmp_path: Path, build: IndexBuilder, answers: bool

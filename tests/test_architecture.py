@@ -106,13 +106,13 @@ LAYERS: list[tuple[str, dict[str, str]]] = [
     ("answers", {
         "compose": "records errors",
         "citing": "records words clean store spans",
-        "parts": "words",
+        "leaning": "words",
+        "parts": "words leaning",
         "answerability": "",
         "rerank": "records compose",
         "said": "records words store citing spans subjects verify",
         "claims": "records words store retrieve evidence compose spans verify asked citing said"
         " answerability rerank",
-        "leaning": "words",
         "followup": "records words compose leaning",
     }),
     ("rag", {

@@ -79,7 +79,7 @@ def test_a_part_that_points_back_is_marked() -> None:
     assert (first.leans, second.leans) == (False, True)
     first, second = split_question("Who sold the dairy, and has the EU lifted its sanctions?")
     assert not second.leans, "whose they are is said in the part itself"
-    for rest in ("for what reason", "how many for an aunt"):
+    for rest in ("for what reason", "how many for an aunt", "in what city"):
         _, second = split_question(f"Which leave do we get for a funeral, and {rest}?")
         assert second.leans, "what is asked for is said before"
 

@@ -21,7 +21,7 @@ from rag.storage.store import Store
 from rag.verification.asked import of_another, of_another_time, of_another_year, out_of_kind
 from rag.verification.spans import Span
 from rag.verification.verify import Support
-from rag.words import beginnings, names
+from rag.words import PHRASE, beginnings, names
 
 # Of so many sentences the surest are sought, however long they are and however much less than the
 # best they are worth.
@@ -92,7 +92,8 @@ class ClaimWriter:
             begun: What was answered before, to go on with.
             opens: The words that the next sentence begins with.
             several: Whether it asks several things; then a claim may be half of an answer.
-            of: Whom or what it asks about, where the same is asked of another as well.
+            of: Whom or what it asks about, where the same is asked of another as well, or what was
+                said before, where it leans on that; of these a cited document mentions one.
             sentences: At most so many.
         """
         limits = self.limits
@@ -257,7 +258,9 @@ class ClaimWriter:
                 another = of_another_time(question, text, support_.spans)
                 support_ = replace(support_, reason=support_.reason or another)
             if of and not support_.reason and not self._mentioned(of, support_.spans):
-                support_ = replace(support_, reason=f"no cited document mentions {of}")
+                called = (match.group() for match in PHRASE.finditer(of))
+                whom = ", ".join(dict.fromkeys(one for one in called if names(one, first=True)))
+                support_ = replace(support_, reason=f"no cited document mentions {whom}")
             if not supported and not support_.reason:
                 another = "" if several else of_another(question, support_.spans)
                 another = another or of_another_year(question, support_.spans)
@@ -271,7 +274,10 @@ class ClaimWriter:
         wanted = {begun for name in names(of, first=True) for begun in beginnings(name)}
         about = {span.document.id: span.document for span in cited}.values()
         known = (f"{document.head} {self.store.text(document.id)}" for document in about)
-        return not wanted or any(begun in whole.casefold() for whole in known for begun in wanted)
+        if not wanted:
+            return True
+        one_of_them = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(wanted)))})")
+        return any(one_of_them.search(whole.casefold()) for whole in known)
 
     def _add_other_side(
         self, claim: str, own: Support, check: Verifier, found: Found, prompt: Prompt, said: Said

@@ -122,7 +122,7 @@ def leans(question: str) -> bool:
     text = bare(question)
     if not text:
         return False
-    if _OPENS.match(text) or _cut_short(question, text) or vague(text):
+    if _OPENS.match(text) or cut_short(question) or vague(text):
         return True
     words = len(WORD.findall(text))
     return bool(
@@ -200,8 +200,9 @@ def _is_thing(matches: list[re.Match[str]], words: list[str], at: int, named: in
     )
 
 
-def _cut_short(question: str, text: str) -> bool:
+def cut_short(question: str) -> bool:
     """Whether words are missing that only what was said before has: "Why?", "In which year?"."""
+    text = bare(question)
     matches = list(WORD.finditer(text))
     words = [match.group().lower() for match in matches]
     said = [word for word in words if word not in STOPWORDS and word not in _AUX]

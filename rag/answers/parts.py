@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from rag.answers.leaning import cut_short
 from rag.words import capital
 
 MAX_PARTS = 3
@@ -184,6 +185,6 @@ def _agreeing(verb: str, side: str) -> str:
 def _leans(piece: str) -> bool:
     owner = _OWNER.search(piece)
     # "Has the EU lifted its sanctions": whose they are is said before.
-    if _LEANS.search(piece) or _ELLIPTIC.match(piece):
+    if _LEANS.search(piece) or _ELLIPTIC.match(piece) or cut_short(f"{piece}?"):
         return True
     return bool(owner and not _NAMED.search(piece[: owner.start()]))
