@@ -316,7 +316,8 @@ _SAME = {
 }  # fmt: skip
 _SUBJECT = re.compile(
     r"[\"'“‘(]*(?:(?:According to|In|On|By|At|After|Before|Since|During|Under|From|As|Although"
-    r"|Though|While|Despite|Because|If|When|Once|Unless|Whereas|Given|With) [^,]{2,60}, "
+    r"|Though|While|Despite|Because|If|When|Once|Unless|Whereas|Given|With|Instead of|Rather than"
+    r"|Besides|Apart from|Unlike|Like|Together with|Along with) [^,]{2,60}, "
     r"|(?:In|By|Since) (?:[^\W\d_]{3,9} )?\d{4},? "
     r"|(?:Yes|No|However|Moreover|Meanwhile|Instead|Therefore|Thus|Hence|Still|Then|Today|Now|Later"
     r"|Indeed|Finally|Recently|Also|Similarly|Nevertheless|Furthermore|Additionally), ?"

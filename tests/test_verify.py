@@ -426,6 +426,7 @@ def test_what_is_said_of_one_is_no_support_for_another(claim: str, text: str) ->
         ("Oda told the members to reach two percent", "He told the members to reach two percent."),
         ("The President promised to build the bridge again", "I promised to build the bridge"
          " again, here in Lund."),
+        ("Instead of threats, Oda counts on the new markets", "Oda counts on the new markets."),
         ("Lithuanian ministers left the old format", "Lithuania's ministers left the old format."),
         ("China met Oda in May", "Trump, China and Oda met in May."),
         ("Trump was praised by China", "China praised Trump."),
