@@ -254,6 +254,14 @@ def test_where_the_two_surest_give_nothing_the_surest_is_asked_alone(
     assert [claim.text for claim in answer.dropped] == [INVENTED]
 
 
+def test_what_no_text_by_itself_states_is_not_tried_again(engine: Callable[..., Engine]) -> None:
+    writer = LostAmongMany(2, lambda _: -0.1)
+    answer = engine(writer).answer(QUESTION)
+    check_contract(answer)
+    assert len(writer.shown) == 1
+    assert (answer.status, [claim.text for claim in answer.dropped]) == ("unanswerable", [INVENTED])
+
+
 def test_few_must_be_surer_than_all_together(engine: Callable[..., Engine]) -> None:
     """What passes of all together (0.5 at log odds of 0) does not of two by themselves."""
     writer = LostAmongMany(2, by_place()[1], stated=0.3)

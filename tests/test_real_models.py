@@ -220,9 +220,10 @@ def test_the_text_that_answers_is_reranked_before_those_that_are_nearer(engine: 
     answers = replace(
         evidence_of("After a storm broke the outer gate no ship could be let in safely."), score=0.5
     )
-    ranked, read = rerank(question, [*nearer, answers], generator=engine.generator)
-    assert ranked[0] == answers
-    assert [prompt.evidence for prompt in read] == [(item,) for item in [*nearer, answers]]
+    ranked = rerank(question, [*nearer, answers], generator=engine.generator)
+    assert ranked.evidence[0] == answers
+    assert [prompt.evidence for prompt in ranked.read] == [(i,) for i in [*nearer, answers]]
+    assert ranked.surest > 0 > rerank(question, nearer, generator=engine.generator).surest
 
 
 def test_drafts_change_no_word_and_cost_fewer_reads(

@@ -119,8 +119,8 @@ class ClaimWriter:
         """Answer what all the evidence together did not from what most surely answers it.
 
         A small model loses the sentence that answers among those that do not, and that may not be
-        among the nearest. Of each by itself it tells better whether it answers. It is shown the
-        two surest; where that gives nothing that holds, the surest alone.
+        among the nearest. Of each by itself it tells better whether it answers. Where one does, it
+        is shown the two surest; where that gives nothing that holds, the surest alone.
 
         Args:
             found: What was found for what is asked.
@@ -133,14 +133,17 @@ class ClaimWriter:
         nearest = select_evidence(
             found.query, found.hits, store=self.store, limit=_RERANKED, tail=_ANY, room=_ALL
         )
-        ranked, read = rerank(found.asked, nearest, generator=self.generator)
+        ranked = rerank(found.asked, nearest, generator=self.generator)
         said.spend(
             Stats(
-                prompt_tokens=sum(len(prompt.tokens) for prompt in read),
-                reused_tokens=sum(len(prompt.pieces[0]) for prompt in read),
+                prompt_tokens=sum(len(prompt.tokens) for prompt in ranked.read),
+                reused_tokens=sum(len(prompt.pieces[0]) for prompt in ranked.read),
             )
         )
-        for surest in (ranked[:2], ranked[:1])[: len(ranked)]:
+        if ranked.surest < 0:
+            return False  # none states it
+        for most in (2, 1)[-len(ranked.evidence) :]:
+            surest = ranked.evidence[:most]
             if surest == list(found.evidence):
                 continue  # those were all the evidence together
             prompt = compose(
