@@ -42,11 +42,11 @@ _DATE = re.compile(
 )
 _DURATION = re.compile(r"\b(?:years?|months?|weeks?|days?|decades?|centur\w+|old)\b", re.IGNORECASE)
 
-_ASKED = (
-    r"(?:^|, |\band )(?:(?:in|on|by|since|until|to|for|of|with) )?"  # where a question may begin
-)
+# Where a question may begin.
+_ASKED = r"(?:^|, |\band | [-–] )(?:(?:in|on|by|since|until|to|for|of|with) )?"
 _TIME = re.compile(
-    rf"{_ASKED}(?:when\b|(?:what|which) (?:year|month|day|date|century|decade)\b)", re.IGNORECASE
+    rf"{_ASKED}(?:when\b|(?:what|which) (?:time|year|month|day|date|century|decade)\b)",
+    re.IGNORECASE,
 )
 # "When may we ...?" is answered by a condition as well.
 _WHEN_MAY = re.compile(
@@ -65,6 +65,7 @@ _TIME_WORD = re.compile(
     r"|after|before|during|since|until|once)s?\b",
     re.IGNORECASE,
 )
+_LASTING = re.compile(r"\b\w+-(?:minute|hour|day|week|month|year)\b")  # a "64-day" thing
 _WHEN = re.compile(r"\bwhen \w+", re.IGNORECASE)  # "when the bridge was closed"
 _NAME_OF = re.compile(r"\bwhat (?:is|was|are|were) the names? of\b", re.IGNORECASE)
 _NAME = re.compile(
@@ -141,7 +142,8 @@ def out_of_kind(question: str, claim: str) -> str:
         measured = numbers(told) - numbers(question) or any(kind.search(told) for kind in kinds)
         return "" if measured else "it gives no measure, and one was asked for"
     if _TIME.search(question):
-        new = " ".join(word for word in claim.split() if word not in question.split())
+        told = _LASTING.sub(" ", claim)
+        new = " ".join(word for word in told.split() if word not in question.split())
         given = _TIME_WORD.search(new) or _WHEN.search(new)
         given = given or (_WHEN_MAY.search(question) and _CONDITION.search(new))
         return "" if given else "it gives no time, and one was asked for"
@@ -179,7 +181,7 @@ def of_another(question: str, cited: tuple[Span, ...]) -> str:
     "The city where WILM is licensed" is not answered by a passage that never speaks of WILM.
     """
     described = described_by(question)
-    known = " ".join(f"{s.clean} {s.context} {s.document.title}" for s in cited)
+    known = " ".join(f"{s.clean} {s.context} {s.dated}" for s in cited)
     if not described or named(described, known):
         return ""
     return f"the cited text does not speak of {', '.join(sorted(described))}"
