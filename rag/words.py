@@ -330,20 +330,29 @@ _SUBJECT = re.compile(
 )
 
 
-_IRREGULAR = (
-    "begin began begun", "bring brought", "build built", "buy bought", "choose chose chosen",
-    "draw drew drawn", "fall fell fallen", "feel felt", "find found", "get got", "give gave given",
-    "go went gone", "grow grew grown", "hold held", "keep kept", "know knew known", "lead led",
-    "leave left", "lose lost", "make made", "mean meant", "meet met", "pay paid", "rise rose risen",
-    "say said", "see saw seen", "sell sold", "send sent", "speak spoke spoken", "spend spent",
-    "take took taken", "tell told", "think thought", "win won", "write wrote written",
-)  # fmt: skip
+_IRREGULAR = {
+    irregular: base
+    for base, forms in {
+        "become": "became", "begin": "began begun", "break": "broke broken", "bring": "brought",
+        "build": "built", "buy": "bought", "choose": "chose chosen", "come": "came", "cut": "cut",
+        "fall": "fell fallen", "find": "found", "forbid": "forbade forbidden", "get": "got gotten",
+        "give": "gave given", "go": "went gone", "grow": "grew grown", "have": "had",
+        "hold": "held", "keep": "kept", "know": "knew known", "lead": "led", "leave": "left",
+        "lose": "lost", "make": "made", "mean": "meant", "meet": "met", "pay": "paid",
+        "rise": "rose risen", "say": "said", "see": "saw seen", "seek": "sought", "sell": "sold",
+        "send": "sent", "show": "shown", "shrink": "shrank shrunk", "speak": "spoke spoken",
+        "spend": "spent", "stand": "stood", "take": "took taken", "tell": "told",
+        "think": "thought", "win": "won", "withdraw": "withdrew withdrawn",
+        "write": "wrote written",
+    }.items()
+    for irregular in forms.split()
+}  # fmt: skip
 
 
-def in_all_forms(stems: set[str]) -> set[str]:
-    """Stems with those of the other forms of irregular verbs among them: "pay" for "paid"."""
-    verbs = (set(map(stem, forms.split())) for forms in _IRREGULAR)
-    return stems.union(*(forms for forms in verbs if forms & stems))
+def content(text: str) -> set[str]:
+    """What a text is about: stems of its content words, irregular verbs in one form."""
+    plain = (word for word in tokens(text) if word not in STOPWORDS)
+    return {stem(_IRREGULAR.get(word, word)) for word in plain}
 
 
 # By which somebody is spoken of without a name: "the President".

@@ -133,6 +133,20 @@ def test_what_a_rewriting_may_not_do(written: str, question: str) -> None:
     assert "CAI" in by_rules or "tensions" in by_rules
 
 
+@pytest.mark.parametrize(
+    ("question", "understood"),
+    [
+        ("And Germany, what did it do about the gas?", "What did Germany do about the gas?"),
+        ("The EU, how many people does it employ in Paris?",
+         "How many people does the EU employ in Paris?"),
+        ("And Germany, what did it do?", 'Regarding "why did the CAI stall": what did Germany do?'),
+    ],
+)  # fmt: skip
+def test_whom_a_follow_up_names_first_does_what_it_asks(question: str, understood: str) -> None:
+    written = standalone(question, [CAI], generator=ExtractiveGenerator())
+    assert written.replace("The EU", "the EU") == understood
+
+
 def test_other_forms_of_what_was_said_are_the_same_words() -> None:
     history = [Exchange("What fell in Russia?", "Trade fell, and Xi spoke of 2,257 firms.")]
     assert faithful("Why did Russian trade fall?", "Why?", history)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from rag.answers.compose import compose_followup
 from rag.answers.leaning import WORD, bare, leans, vague
 from rag.records import Generator
-from rag.words import NEGATIONS, STOPWORDS, YEAR, capital, figures, stem, tokens
+from rag.words import NEGATIONS, STOPWORDS, YEAR, capital, content, figures, stem, tokens
 
 _MOST_TOKENS = 64  # a rewriting
 _MOST_WORDS = 45
@@ -48,6 +48,9 @@ def standalone(question: str, history: Sequence[Exchange], *, generator: Generat
     if not history or len(question) > _LONGEST or not leans(question):
         return question
     alone = _FRAGMENT.sub("", bare(question))
+    if first := _FIRST_WHO.fullmatch(alone):
+        alone = f"{first['asks']} {first['who']}{first['rest']}"
+        question = f"{capital(alone)}?"
     if _is_question(alone) and _named(alone) and not leans(alone):
         return f"{capital(alone)}?"  # "And what does France want?"
     if _TOPIC.fullmatch(alone) and not _POINTERS.search(alone):
@@ -109,23 +112,12 @@ _STANDS_FOR = frozenset(
         " happen time year day reason result outcome".split(),
     )
 )
-_IRREGULAR = {
-    irregular: base
-    for base, forms in {
-        "become": "became", "begin": "began begun", "break": "broke broken", "bring": "brought",
-        "build": "built", "buy": "bought", "choose": "chose chosen", "come": "came", "cut": "cut",
-        "fall": "fell fallen", "find": "found", "forbid": "forbade forbidden", "get": "got gotten",
-        "give": "gave given", "go": "went gone", "grow": "grew grown", "have": "had",
-        "hold": "held", "keep": "kept", "know": "knew known", "lead": "led", "leave": "left",
-        "lose": "lost", "make": "made", "mean": "meant", "meet": "met", "pay": "paid",
-        "rise": "rose risen", "say": "said", "see": "saw seen", "seek": "sought", "sell": "sold",
-        "send": "sent", "show": "shown", "shrink": "shrank shrunk", "speak": "spoke spoken",
-        "spend": "spent", "stand": "stood", "take": "took taken", "tell": "told",
-        "think": "thought", "win": "won", "withdraw": "withdrew withdrawn",
-        "write": "wrote written",
-    }.items()
-    for irregular in forms.split()
-}  # fmt: skip
+# "And Germany, what did it do?" asks what Germany did.
+_FIRST_WHO = re.compile(
+    r"(?P<who>(?:[Tt]he )?[A-Z][\w’'-]*(?: [A-Z][\w’'-]*)*),"
+    rf" (?P<asks>{_ASKS.pattern} (?:\w+ ){{0,3}}?{_AUX})"
+    r" (?:it|he|she|they)\b(?P<rest>.*)"
+)
 
 
 def begun(question: str, before: str) -> tuple[str, tuple[str, ...]]:
@@ -151,12 +143,6 @@ def _is_question(text: str) -> bool:
     return bool(_QUESTION.match(text))
 
 
-def _stems(text: str) -> set[str]:
-    """What a text is about: stems of its content words, irregular verbs in one form."""
-    plain = (word for word in tokens(text) if word not in STOPWORDS)
-    return {stem(_IRREGULAR.get(word, word)) for word in plain}
-
-
 def faithful(written: str, question: str, history: Sequence[Exchange]) -> bool:
     """Whether a rewriting says what a follow-up asks, and nothing that nobody said.
 
@@ -170,7 +156,7 @@ def faithful(written: str, question: str, history: Sequence[Exchange]) -> bool:
         return False
     if _same(written, question) or any(_same(written, e.question) for e in history):
         return False
-    new, asked, known = _stems(written), _stems(question), _stems(said)
+    new, asked, known = content(written), content(question), content(said)
     if not new or not figures(written) <= figures(said):
         return False
     beginnings = {word[:_ALIKE] for word in known}

@@ -25,7 +25,7 @@ from rag.verification.figures import misread
 from rag.verification.hops import repeated
 from rag.verification.spans import Span, around
 from rag.verification.subjects import exchanged, misplaced, stranger, unmentioned
-from rag.words import PHRASE, in_all_forms, named, names, negated, terms
+from rag.words import PHRASE, content, named, names, negated, terms
 
 
 def fault(claim: str, cited: list[Span], question: str, *, foreign: bool) -> str:
@@ -101,10 +101,10 @@ def _repeats(claim: str, question: str) -> bool:
 
     "The EU did the same" is none to whether it did, either: what "the same" is, nobody can check.
     """
-    asked = in_all_forms(set(terms(question)))
-    if any(_THE_SAME.search(c) and asked.issuperset(terms(c)) for c in _CLAUSE.split(claim)):
+    asked = content(question)
+    if any(_THE_SAME.search(c) and asked.issuperset(content(c)) for c in _CLAUSE.split(claim)):
         return True
-    if not asked.issuperset(terms(claim)):
+    if not asked.issuperset(content(claim)):
         return False
     return bool(_OPEN.search(question)) and not (_YES_OR_NO.search(question) or negated(claim))
 
