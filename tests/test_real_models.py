@@ -25,7 +25,7 @@ from rag.answers.compose import (
     compose_judgement,
     compose_reranking,
 )
-from rag.answers.rerank import rerank
+from rag.answers.rerank import Reranked, rerank
 from rag.backends import fetch, models
 from rag.backends.embed import TransformerEmbedder
 from rag.backends.generate import LlamaGenerator
@@ -33,6 +33,7 @@ from rag.commands.opening import Consent, open_engine
 from rag.config import load
 from rag.indexing import build_index
 from rag.records import DocumentInfo, Evidence, Prompt
+from rag.retrieval.evidence import select_evidence
 from rag.storage.dense import open_dense
 from rag.storage.store import open_index
 
@@ -211,19 +212,22 @@ def test_no_text_becomes_a_control_token(name: str) -> None:
 
 
 def test_the_text_that_answers_is_reranked_before_those_that_are_nearer(engine: Engine) -> None:
-    question = "Why was the harbour of Holm closed?"
-    nearer = [
-        evidence_of("The harbour of Holm is closed to ships from October on, in most years."),
-        evidence_of("Why the harbour of Holm was closed was discussed in the council for weeks."),
-        evidence_of("The harbour of Holm has three quays and is the oldest of the island."),
-    ]
-    answers = replace(
-        evidence_of("After a storm broke the outer gate no ship could be let in safely."), score=0.5
+    def reranked(question: str) -> tuple[list[Evidence], Reranked]:
+        query, hits = engine.search(question, 12)
+        nearest = select_evidence(query, hits, store=engine.store, limit=8, tail=0.3, room=10**6)
+        return nearest, rerank(query.text, nearest, generator=engine.generator)
+
+    question = (
+        "Which two long-time partners of Beijing is Washington striking deals with in order to"
+        " leave China isolated?"
     )
-    ranked = rerank(question, [*nearer, answers], generator=engine.generator)
-    assert ranked.evidence[0] == answers
-    assert [prompt.evidence for prompt in ranked.read] == [(i,) for i in [*nearer, answers]]
-    assert ranked.surest > 0 > rerank(question, nearer, generator=engine.generator).surest
+    nearest, found = reranked(question)
+    assert "both Russia and Iran" not in nearest[0].clean
+    assert "both Russia and Iran" in found.evidence[0].clean
+    assert sorted(map(id, found.evidence)) == sorted(map(id, nearest))
+    assert [prompt.evidence for prompt in found.read] == [(item,) for item in nearest]
+    _, nowhere = reranked("What is the phone number of the Chinese embassy in Paris?")
+    assert found.surest > 0 > nowhere.surest
 
 
 def test_drafts_change_no_word_and_cost_fewer_reads(
