@@ -227,7 +227,7 @@ class Engine:
         of = part.of or (" ".join(claimed) if part.leans else "")
         held = False
         if found is whole.first and not part.leans:
-            held = write(found.asked, found, said, several=several, of=part.of, sentences=sentences)
+            held = write(found.asked, found, said, several=several, of=of, sentences=sentences)
         elif begun or part.leans:
             # A later part is answered by going on with the answer to those before: the whole
             # question is asked, of what was found for this part. Where it asks the same of
@@ -247,7 +247,7 @@ class Engine:
         # who is only described may not be answered about without being found out.
         again = not (held or described or part.leans or known)
         if again and said.stats.answer_tokens > written:
-            held = self._writer.write_from_surest(found, said, of=part.of)
+            held = self._writer.write_from_surest(found, said, of=of)
         if not held:
             said.unanswered.append(part.text)
 

@@ -6,14 +6,17 @@ Offsets are Python string code points into ``Document.text``, end exclusive, so 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 FloatMatrix = npt.NDArray[np.float32]
+_APART = re.compile(r"[-_.\s]+")  # between the words of a file's name
 READ_BY_OCR = ", read by OCR"  # ends the label of a page whose letters are not the document's own
 
 
@@ -135,6 +138,11 @@ class DocumentInfo:
     def paths(self) -> tuple[str, ...]:
         """Every path under which its text was found, the one that is cited first."""
         return (self.path, *self.also_in)
+
+    @property
+    def file(self) -> str:
+        """The name of its file in words, without its ending: "minutes 2019 05 02"."""
+        return _APART.sub(" ", PurePath(self.path).stem)
 
     @property
     def head(self) -> str:

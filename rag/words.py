@@ -419,6 +419,6 @@ def beginnings(name: str) -> set[str]:
 
 @lru_cache(maxsize=2)
 def _standing_for(seats: bool) -> dict[str, str]:
-    """Stem to stem: of a seat or an irregular adjective to that of the country."""
+    """Stem to stem: of a seat or an irregular adjective to the country's, "feb" to the month's."""
     pairs = (_SEATS if seats else {}) | _SAME
     return {stem(word): stem(country) for word, country in pairs.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -410,27 +410,36 @@ def test_a_part_that_leans_is_searched_beside_the_question_and_beside_its_answer
     assert set(shown[1]) <= set(found[0]) | set(found[1])
 
 
+@contextlib.contextmanager
+def engine_over(
+    texts: Sequence[str], folder: Path, build: IndexBuilder, generator: Generator
+) -> Iterator[Engine]:
+    """An engine over an index of these texts, a file each."""
+    documents = folder / "docs"
+    documents.mkdir()
+    for number, text in enumerate(texts):
+        (documents / f"{number}.txt").write_text(text)
+    build(documents)
+    with contextlib.closing(open_index(folder / "index")) as store:
+        yield Engine(
+            store=store, dense=open_dense(store), embedder=HashEmbedder(), generator=generator,
+            limits=LIMITS,
+        )  # fmt: skip
+
+
 @pytest.mark.parametrize("same", [False, True])
 def test_what_leans_on_an_answer_rests_on_what_mentions_one_it_names(
     tmp_path: Path, build: IndexBuilder, same: bool
 ) -> None:
-    folder = tmp_path / "docs"
-    folder.mkdir()
     offer = "The firm Armlet offered to host the spring meeting of the Lund developers."
     city = "In spring a firm offered to host the meeting in Holm, the city of charm and alarm."
-    (folder / "a.txt").write_text(offer)
-    (folder / "b.txt").write_text(f"{city} Armlet came, too." if same else city)
-    build(folder)
 
     class Going(Scripted):
         def sentences(self, opening: str, *, max_tokens: int, limit: int) -> Iterator[str]:
             return iter([city if offer.rstrip(".") in opening else offer])
 
-    with contextlib.closing(open_index(tmp_path / "index")) as store:
-        ready = Engine(
-            store=store, dense=open_dense(store), embedder=HashEmbedder(),
-            generator=Going(lambda _: []), limits=LIMITS,
-        )  # fmt: skip
+    texts = (offer, f"{city} Armlet came, too." if same else city)
+    with engine_over(texts, tmp_path, build, Going(lambda _: [])) as ready:
         answer = ready.answer("Which firm offered to host the meeting, and in what city?")
     assert [claim.text for claim in answer.claims] == [offer[:-1], city[:-1]][: 1 + same]
     if not same:
@@ -442,13 +451,8 @@ def test_another_document_s_reason_is_added_where_it_answers_the_question(
     tmp_path: Path, build: IndexBuilder, answers: bool
 ) -> None:
     """A true sentence beside the question is no second reason."""
-    folder = tmp_path / "docs"
-    folder.mkdir()
     own = "The harbour was closed in spring because mayor Oda feared a flood of the lower docks."
     other = "The harbour was closed in spring after engineer Lund found cracks below the docks"
-    (folder / "a.txt").write_text(own)
-    (folder / "b.txt").write_text(f"But {other[0].lower()}{other[1:]}.")
-    build(folder)
 
     class Judge(Scripted):
         read_last = ""
@@ -461,11 +465,8 @@ def test_another_document_s_reason_is_added_where_it_answers_the_question(
             asked, self.read_last = self.read_last, ""
             return 3.0 if answers or "Oda" in asked.rpartition("Answer:")[2] else -1.0
 
-    with contextlib.closing(open_index(tmp_path / "index")) as store:
-        ready = Engine(
-            store=store, dense=open_dense(store), embedder=HashEmbedder(),
-            generator=Judge(lambda _: [own]), limits=LIMITS,
-        )  # fmt: skip
+    texts = (own, f"But {other[0].lower()}{other[1:]}.")
+    with engine_over(texts, tmp_path, build, Judge(lambda _: [own])) as ready:
         answer = ready.answer("Why was the harbour closed in spring?")
     assert answer.claims[0].text == own.rstrip(".")
     said = f"Another source says: “the{other[3:]}”"

@@ -234,14 +234,11 @@ def test_who_share_a_border_stand_in_the_text_that_measures_it() -> None:
     text = "Russia, which shares a border of 2,257 kilometres with the EU, attacked."
     around = "China did not. "
     about = replace(DOCUMENT, title="Russia and China")
-    embedder = HashEmbedder()
 
     def reason(text: str, claim: str = claim) -> str:
-        span = Span(about, 0, len(text), text, around + text)
-        return support(
-            claim, [span], question=question, claim_vector=embedder.embed([claim])[0],
-            span_vectors=embedder.embed([text]), rarity={}, threshold=0.1,
-        ).reason  # fmt: skip
+        return of(
+            about, claim, text, question=question, context=around + text, threshold=0.1
+        )  # fmt: skip
 
     assert reason(text) == "the cited text does not say this of china"
     assert not reason(text.replace("the EU", "Beijing"))
@@ -497,13 +494,16 @@ def test_whoever_is_quoted_says_all_of_the_quotation() -> None:
     assert "does not say this of li" in reason(claim, f"Li spoke. {text}")
 
 
-def of(document: DocumentInfo, claim: str, text: str, *, question: str, section: str = "") -> str:
+def of(
+    document: DocumentInfo, claim: str, text: str, *, question: str, context: str = "",
+    section: str = "", threshold: float = 0.5,
+) -> str:  # fmt: skip
     """Why a claim is not supported by a text of a document, or ""."""
     embedder = HashEmbedder()
     return support(
-        claim, [Span(document, 0, len(text), text, section=section)], question=question,
+        claim, [Span(document, 0, len(text), text, context, section)], question=question,
         claim_vector=embedder.embed([claim])[0], span_vectors=embedder.embed([text]), rarity={},
-        threshold=0.5,
+        threshold=threshold,
     ).reason  # fmt: skip
 
 

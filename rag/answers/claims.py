@@ -26,6 +26,7 @@ from rag.words import PHRASE, beginnings, names
 # Of so many sentences the surest are sought, however long they are and however much less than the
 # best they are worth.
 _RERANKED, _ANY, _ALL = 8, 0.3, 1_000_000
+_SUREST = 2  # and so many of them shown
 _ANSWERS_TOO = 0.75  # the judge's log odds; of right answers 0.88 reach it
 NOT_ASKED = "the cited text does not answer exactly this question"
 _ASKS_WHY = re.compile(r"\b(?:why|reasons?|causes?|what (?:led|caused|made))\b", re.IGNORECASE)
@@ -142,8 +143,8 @@ class ClaimWriter:
         )
         if ranked.surest < 0:
             return False  # none states it
-        for most in (2, 1)[-len(ranked.evidence) :]:
-            surest = ranked.evidence[:most]
+        for shown in range(min(_SUREST, len(ranked.evidence)), 0, -1):
+            surest = ranked.evidence[:shown]
             if surest == list(found.evidence):
                 continue  # those were all the evidence together
             prompt = compose(

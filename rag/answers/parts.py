@@ -48,9 +48,7 @@ _LEANS = re.compile(
 )
 # What only says of what else the same is asked: "and how many for an aunt?"
 _ELLIPTIC = re.compile(
-    rf"^(?:for what (?:reason|purpose)|{_BEFORE}{_ASKING}"
-    r"|how (?:much|many|long|often|far|soon)"
-    r"(?: (?:for|in|of|with|at|on|from|after|before|to)\b.*)?)$",
+    r"^how (?:much|many|long|often|far|soon) (?:for|in|of|with|at|on|from|after|before|to)\b.*$",
     re.IGNORECASE,
 )
 _OWNER = re.compile(r"\b(?:its|their|his|her|hers)\b", re.IGNORECASE)

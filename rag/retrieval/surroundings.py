@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from pathlib import PurePath
 
 from rag.documents.converted import TRAIL
 from rag.documents.drawn import ROWS, pieces
@@ -26,7 +25,6 @@ _ENTRY = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)]|\(\w\))\s+")
 _EMPTY = re.compile(r"\n[^\S\n]*\n")  # lines
 _LONGEST = 120  # code points of an author or a title; the index may hold anything as one
 _MARKUP = " =#*_"  # around a title in plain text
-_APART = re.compile(r"[-_.\s]+")
 _NUMBERED = re.compile(r"^(?:\d+\.)*\d*\s+")
 _NEEDS_LEAD = re.compile(
     r"[\"'“‘(]*(?:(?:But|And|However|Yet|So|Thus|Therefore|Moreover|Furthermore|Still|Instead|Also"
@@ -128,8 +126,7 @@ def _source(
     named = family and set(family) <= missing & names(question, first=True)
     if named and len(document.author) <= _LONGEST:
         yield document.author
-    stem = _APART.sub(" ", PurePath(document.path).stem)
-    for called in (document.title, stem):
+    for called in (document.title, document.file):
         words = set(terms(called))
         if words & missing and words <= set(asked) and len(called) <= _LONGEST:
             yield called.strip(_MARKUP)

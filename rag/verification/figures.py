@@ -66,14 +66,17 @@ _OF_A_THING = re.compile(
 
 def _other_counted(claim: str, text: str) -> str:
     """Whom or what a text counts with a figure that a claim has of others: "10 Europeans"."""
+
+    def of_whom(figure: str) -> list[re.Match[str]]:
+        return [there for there in _OF_A_NAME.finditer(text) if there["figure"] == figure]
+
     for of in _OF_A_NAME.finditer(claim):
-        there = [m for m in _OF_A_NAME.finditer(text) if m["figure"] == of["figure"]]
+        there = of_whom(of["figure"])
         if there and not any(named(set(terms(of["name"])), m["name"]) for m in there):
             return there[0].group()
-    known = set(terms(text))
     for of in _OF_A_THING.finditer(claim):
-        there = [m for m in _OF_A_NAME.finditer(text) if m["figure"] == of["figure"]]
-        other = there and known.isdisjoint(terms(of["thing"]))
+        there = of_whom(of["figure"])
+        other = there and set(terms(text)).isdisjoint(terms(of["thing"]))
         if other and not any(named(set(terms(m["name"])), claim) for m in there):
             return there[0].group()
     return ""

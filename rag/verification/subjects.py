@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import PurePath
 
 from rag.verification.spans import Span
 from rag.words import (
@@ -23,7 +22,6 @@ from rag.words import (
     tokens,
 )
 
-_BETWEEN = re.compile(r"[\W_]+")  # the words of a file's name
 _LEADS_IN = 200  # code points before a quotation that may name its speaker
 _OPENING_WORDS = 8  # where the subject of a sentence stands
 _PLACE = re.compile(rf"\b(?:in|at|near|city of|town of) ({PHRASE.pattern})")
@@ -43,7 +41,7 @@ def unmentioned(claim: str, cited: list[Span], question: str) -> set[str]:
     """
     about, throughout = cited[0].document, cited[0].throughout
     same = (span.whole for span in cited if span.document.id == about.id)
-    known = " ".join((*same, about.head, cited[0].dated))
+    known = " ".join((*same, about.author, cited[0].dated))
     every = " ".join((question, *(f"{span.whole} {span.document.title}" for span in cited)))
     asked, inside = names(question), names(claim)
     for phrase, called in _called(claim, known):
@@ -231,8 +229,7 @@ def stranger(claim: str, cited: list[Span], question: str) -> set[str]:
         return of
     if of and _done_by_another(of, does, claim, main.clean, known):
         return of
-    file = _BETWEEN.sub(" ", PurePath(main.document.path).stem)
-    if not of or named(of, f"{main.clean} {main.document.author} {file}"):
+    if not of or named(of, f"{main.clean} {main.document.author} {main.document.file}"):
         return set()
     if not of & asked and _done(of, does, cited[1:]):
         return set()  # an answer that another of the texts gives

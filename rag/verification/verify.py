@@ -207,7 +207,7 @@ def _judge(
         ),
     )
     # A figure from another text than the one that says the rest is another thing's figure.
-    invented = claimed - numbers(around(cited[0], cited)) - _dated(cited[0], question)
+    invented = claimed - numbers(around(cited[0], cited)) - _given_years(cited[0], question)
     if invented:
         reason = f"the number {', '.join(sorted(invented))} is not in the cited text"
         return Support(tuple(cited), 0.0, reason, signals, frozenset(invented))
@@ -231,7 +231,7 @@ def _judge(
 _YEARS = re.compile(rf"(?<!\d){YEAR}(?!\d)")
 
 
-def _dated(span: Span, question: str) -> set[str]:
+def _given_years(span: Span, question: str) -> set[str]:
     """The years that a question gives and a text's document goes by."""
     return set(_YEARS.findall(question)) & set(_YEARS.findall(span.dated))
 
